@@ -1,0 +1,267 @@
+// native.ts: loads the addon and declares every native class and function; the only importer of a .node file.
+// The declarations mirror the signatures above the bound methods in native/binding; scripts/check-native.mjs compares them.
+
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { SottoError } from './errors.js'
+
+export interface NativeDevice {
+  name: string
+  description: string
+  type: 'cpu' | 'gpu' | 'igpu' | 'accel'
+  memoryTotal: number
+  memoryFree: number
+}
+
+export interface NativeSystemInfo {
+  cpu: {
+    model: string
+    logical: number
+    physical: number
+    performance: number
+    quota: number
+    features: string[]
+    variant: string
+  }
+  devices: NativeDevice[]
+  versions: { llama: string; ggml: string; napi: number }
+  buildOptions: string[]
+}
+
+export interface NativeThreadOptions {
+  generation: number
+  prompt: number
+  affinity: number[]
+  priority: number
+  poll: number
+}
+
+export interface NativeModelOptions {
+  paths: string[]
+  gpuLayers: number
+  devices: string[]
+  mmap: boolean
+  mlock: boolean
+  checkTensors: boolean
+  adapters: { path: string; scale: number }[]
+  contextSize: number
+  batchSize: number
+  sequences: number
+  cachedSequences: number
+  queueLimit: number
+  cacheTypeK: string
+  cacheTypeV: string
+  flashAttention: number
+  offloadKv: boolean
+  prefixCache: boolean
+  pooling: string
+  threads: NativeThreadOptions
+}
+
+export interface NativeModelInfo {
+  architecture: string
+  name: string
+  description: string
+  quantisation: string
+  parameters: number
+  bytes: number
+  contextTrain: number
+  embeddingLength: number
+  layers: number
+  heads: number
+  headsKv: number
+  vocabulary: number
+  vocabularyType: string
+  bos: number
+  eos: number
+  eot: number
+  recurrent: boolean
+  hybrid: boolean
+  hasEncoder: boolean
+  hasDecoder: boolean
+  chatTemplate: string
+  supportsTools: boolean
+  supportsThinking: boolean
+  metadata: Record<string, string>
+  contextSize: number
+  batchSize: number
+  sequences: number
+  kvBytes: number
+  canShift: boolean
+}
+
+/** Every field is required: lib/sampling.ts fills in the defaults. */
+export interface NativeSampling {
+  order: string[]
+  seed: number
+  minKeep: number
+  temperature: number
+  dynatempRange: number
+  dynatempExponent: number
+  topK: number
+  topP: number
+  minP: number
+  typicalP: number
+  topNSigma: number
+  xtcProbability: number
+  xtcThreshold: number
+  dryMultiplier: number
+  dryBase: number
+  dryAllowedLength: number
+  dryPenaltyLastN: number
+  drySequenceBreakers: string[]
+  mirostat: number
+  mirostatTau: number
+  mirostatEta: number
+  repeatLastN: number
+  repeatPenalty: number
+  frequencyPenalty: number
+  presencePenalty: number
+  logitBiasTokens: Int32Array
+  logitBiasValues: Float32Array
+}
+
+export interface NativeChatInput {
+  messages: string
+  tools: string
+  toolChoice: string
+  parallelToolCalls: boolean
+  addGenerationPrompt: boolean
+  enableThinking: boolean
+  template: string
+  templateArguments: string
+  jsonSchema: string
+  grammar: string
+}
+
+export interface NativeCompletion {
+  id: number
+  principal: string
+  prompt?: string
+  tokens?: Int32Array
+  chat?: NativeChatInput
+  addSpecial: boolean
+  parseSpecial: boolean
+  maxTokens: number
+  ignoreEos: boolean
+  shift: boolean
+  stop: string[]
+  logprobs: number
+  reusePrefix: boolean
+  grammar: string
+  jsonSchema: string
+  sampling: NativeSampling
+}
+
+export interface NativeEmbedding {
+  id: number
+  principal: string
+  rerank: boolean
+  query: string
+  inputs: string[]
+  normalize: boolean
+  truncate: boolean
+}
+
+export interface NativeTokenLogprob {
+  token: number
+  logprob: number
+  bytes: Uint8Array
+}
+
+export interface NativeLogprobs extends NativeTokenLogprob {
+  top: NativeTokenLogprob[]
+}
+
+export interface NativeResult {
+  finishReason: 'stop' | 'length' | 'abort' | 'context'
+  stopString: string
+  queueMs: number
+  promptMs: number
+  firstTokenMs: number
+  totalMs: number
+  tokensPrompt: number
+  tokensReused: number
+  tokensGenerated: number
+}
+
+/** The kinds of {@link NativeEvents}, in the order of Event::Kind in native/engine/event.h. */
+export const NativeEventKind = {
+  text: 0, // payload: string
+  reasoning: 1, // payload: string
+  toolCall: 2, // payload: { index: number, id: string, name: string, arguments: string } (arguments: the next piece)
+  logprobs: 3, // payload: NativeLogprobs[]
+  vectors: 4, // payload: { data: Float32Array, columns: number }
+  done: 5, // payload: NativeResult
+  failed: 6, // payload: { code: string, message: string }
+} as const
+
+/** All events of one or more steps, flat: [id, kind, payload, id, kind, payload, …]. One array a wake-up, no object a token. */
+export type NativeEvents = unknown[]
+
+export interface NativeAbortFlag {
+  abort(): void
+}
+
+export interface NativeModel {
+  info(): NativeModelInfo
+  submit(request: NativeCompletion): void
+  embed(request: NativeEmbedding): void
+  cancel(id: number): void
+  pause(id: number, paused: boolean): void
+  tokenize(text: string, addSpecial: boolean, parseSpecial: boolean): Promise<Int32Array>
+  detokenize(tokens: Int32Array, special: boolean): string
+  applyTemplate(input: NativeChatInput): Promise<string>
+  setThreads(threads: NativeThreadOptions): void
+  measure(threads: number, tokens: number): Promise<number>
+  close(): Promise<void>
+}
+
+export interface NativeBinding {
+  AbortFlag: new () => NativeAbortFlag
+  Model: {
+    load(
+      options: NativeModelOptions,
+      onEvents: (events: NativeEvents) => void,
+      onProgress: ((fraction: number) => void) | undefined,
+      abort: NativeAbortFlag,
+    ): Promise<NativeModel>
+  }
+  systemInfo(): NativeSystemInfo
+  setLogLevel(level: number): void
+}
+
+const require = createRequire(import.meta.url)
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+
+function loadBinding(): NativeBinding {
+  let path: string
+  try {
+    path = require('node-gyp-build').path(root) as string
+  } catch (cause) {
+    throw new SottoError(
+      'ERR_NATIVE_MISSING',
+      `Expected a prebuilt or compiled addon for ${process.platform}-${process.arch}, found none in ${root}. ` +
+        'Run "npm rebuild sotto" with a C++20 compiler and cmake on the PATH.',
+      { cause },
+    )
+  }
+  try {
+    return require(path) as NativeBinding
+  } catch (cause) {
+    throw new SottoError(
+      'ERR_NATIVE_MISSING',
+      `The addon ${path} does not load in Node ${process.version}: ${(cause as Error).message}`,
+      { cause },
+    )
+  }
+}
+
+let binding: NativeBinding | undefined
+
+/** The addon, loaded at first use: reading a GGUF file or printing help needs no native code. */
+export function native(): NativeBinding {
+  binding ??= loadBinding()
+  return binding
+}

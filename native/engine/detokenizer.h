@@ -1,0 +1,25 @@
+// detokenizer.h: token by token to text that ends on a character. Holds back an unfinished UTF-8 character: a client that
+// stores U+FFFD sends it back and misses the prefix cache.
+#pragma once
+
+#include <llama.h>
+
+#include <string>
+
+namespace sotto {
+
+class Detokenizer {
+ public:
+  Detokenizer(const llama_vocab* vocab, bool render_special) : vocab_(vocab), special_(render_special) {}
+  // The whole characters that `token` completes; invalid bytes become U+FFFD. O(bytes of the token).
+  std::string Push(llama_token token);
+  // What is still held back at the end, with U+FFFD for an unfinished character.
+  std::string Flush();
+
+ private:
+  const llama_vocab* vocab_;
+  bool special_;
+  std::string held_;  // at most 3 bytes
+};
+
+}  // namespace sotto

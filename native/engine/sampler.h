@@ -1,0 +1,75 @@
+// sampler.h: from logits to a token. One Sampler per sequence, used by one thread at a time.
+// Owns upstream's sampler chain, in the order the caller chose, and the grammar beside it.
+#pragma once
+
+#include <llama-cpp.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/event.h"
+#include "engine/grammar.h"
+
+namespace sotto {
+
+class Model;
+
+// The names, defaults and ranges are llama.cpp's (include/llama.h); lib/sampling.ts documents them for users.
+struct SamplingOptions {
+  // Any of: penalties dry top_n_sigma top_k typical_p top_p min_p xtc temperature. Missing ones are off.
+  std::vector<std::string> order;
+  uint32_t seed = LLAMA_DEFAULT_SEED;  // LLAMA_DEFAULT_SEED: a random one
+  int32_t min_keep = 0;
+  float temperature = 0.8f;  // ≤ 0: greedy
+  float dynatemp_range = 0;
+  float dynatemp_exponent = 1;
+  int32_t top_k = 40;
+  float top_p = 0.95f;
+  float min_p = 0.05f;
+  float typical_p = 1;
+  float top_n_sigma = -1;
+  float xtc_probability = 0;
+  float xtc_threshold = 0.1f;
+  float dry_multiplier = 0;
+  float dry_base = 1.75f;
+  int32_t dry_allowed_length = 2;
+  int32_t dry_penalty_last_n = -1;
+  std::vector<std::string> dry_sequence_breakers;
+  int32_t mirostat = 0;  // 0 off, 1, 2
+  float mirostat_tau = 5;
+  float mirostat_eta = 0.1f;
+  int32_t repeat_last_n = 64;
+  float repeat_penalty = 1;
+  float frequency_penalty = 0;
+  float presence_penalty = 0;
+  std::vector<std::pair<int32_t, float>> logit_bias;
+};
+
+class Sampler {
+ public:
+  // Throws Error(kOptionInvalid | kGrammarInvalid). `grammar` may be empty (a null sampler inside).
+  Sampler(const Model& model, const SamplingOptions& options, Grammar grammar);
+
+  // Samples from row `row` of the context's last decode; does not accept. `logits` has n_vocab entries and is not changed.
+  // Greedy without grammar, bias or penalties takes the arg-max without building the candidate array.
+  llama_token Sample(const float* logits);
+
+  // Tells the chain, and the grammar, that `token` is now part of the text. Prompt tokens feed the penalties, not the grammar.
+  void Accept(llama_token token);
+  void AcceptPrompt(const std::vector<int32_t>& tokens);
+
+  // Log-probabilities of `token` and of the `top` most likely, from raw logits. O(n_vocab).
+  TokenLogprobs Logprobs(const float* logits, llama_token token, int32_t top) const;
+
+ private:
+  const llama_vocab* vocab_;
+  int32_t n_vocab_;
+  bool greedy_ = false;
+  Grammar grammar_;
+  llama_sampler_ptr chain_;
+  std::vector<llama_token_data> candidates_;  // reused for every token: one allocation per request, not per token
+};
+
+}  // namespace sotto

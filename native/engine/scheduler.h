@@ -1,0 +1,68 @@
+// scheduler.h: one thread per model. Owns the llama_context and all sequences; nothing else calls llama_decode.
+// In: Submit (a Mailbox) and the flags of RequestControl. Out: the EventSink, once per step.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "engine/event.h"
+#include "engine/model.h"
+#include "engine/request.h"
+#include "engine/threads.h"
+
+namespace sotto {
+
+struct SchedulerOptions {
+  int32_t context_size = 0;    // KV cells shared by all sequences; 0: min(model's training context, 4096)
+  int32_t batch_size = 512;    // most tokens in one step
+  int32_t sequences = 8;       // most requests running at once
+  int32_t cached_sequences = 24;  // finished ones whose KV is kept for prefix reuse
+  int32_t queue_limit = 1024;  // most requests waiting
+  ggml_type type_k = GGML_TYPE_F16;
+  ggml_type type_v = GGML_TYPE_F16;
+  int flash_attention = -1;    // -1 auto, 0 off, 1 on
+  bool offload_kv = true;
+  bool prefix_cache = true;
+  int32_t pooling = -1;        // llama_pooling_type for embeddings; -1: the model's own
+  ThreadOptions threads;
+};
+
+struct SchedulerInfo {
+  int32_t context_size = 0;
+  int32_t batch_size = 0;
+  int32_t sequences = 0;
+  uint64_t kv_bytes = 0;
+  bool can_shift = false;
+};
+
+class Scheduler {
+ public:
+  // Creates the context (on the calling thread: a failure is a load failure) and starts the thread.
+  // Throws Error(kModelMemory | kOptionInvalid | kModelUnsupported).
+  static std::unique_ptr<Scheduler> Create(ModelPtr model, const SchedulerOptions& options, EventSink sink);
+  ~Scheduler();  // calls Close
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
+
+  // Any thread. A request that cannot be taken any more leaves by the sink as kFailed(kModelClosed | kQueueFull).
+  void Submit(std::unique_ptr<Request> request);
+  // Any thread: a RequestControl flag has changed.
+  void Wake();
+  // Any thread: new thread counts from the next step on.
+  void SetThreads(const ThreadOptions& options);
+  // Runs `tokens` single-token steps on a scratch sequence when idle and returns milliseconds per step, or a negative
+  // number when the scheduler was busy or closing. Blocks the caller (a libuv job).
+  double Measure(int threads, int tokens);
+  const SchedulerInfo& info() const;
+
+  // Cancel → drain → free. Idempotent, any thread; returns when the thread has ended and the context is freed.
+  // Requests in flight end as kFailed(kModelClosed).
+  void Close();
+
+ private:
+  explicit Scheduler(ModelPtr model);
+  class Loop;
+  std::unique_ptr<Loop> loop_;
+};
+
+}  // namespace sotto

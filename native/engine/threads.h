@@ -1,0 +1,43 @@
+// threads.h: ggml's worker pool. One per process for everybody who asks for the same affinity and priority, so that two models
+// do not fight with two sets of spinning threads. A pool runs one graph at a time: Compute takes its turn.
+#pragma once
+
+#include <ggml-cpp.h>
+#include <ggml-cpu.h>
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace sotto {
+
+struct ThreadOptions {
+  int generation = 0;          // threads for one token a sequence; ≥ 1
+  int prompt = 0;              // threads for prefill; ≥ 1
+  std::vector<int> affinity;   // CPU numbers; empty: anywhere
+  int priority = 0;            // -1 low … 3 realtime (ggml_sched_priority)
+  int poll = 50;               // 0 sleep at once … 100 spin long
+};
+
+class ThreadPool {
+ public:
+  // The pool for these options, made or grown when needed. Any thread. Lives as long as somebody holds it.
+  static std::shared_ptr<ThreadPool> Acquire(const ThreadOptions& options);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  ggml_threadpool_t get() const { return pool_; }
+  int size() const { return size_; }
+
+  // Held while a graph runs on the pool.
+  [[nodiscard]] std::unique_lock<std::mutex> Turn() { return std::unique_lock(turn_); }
+
+ private:
+  ThreadPool(const ThreadOptions& options, int size);
+  int size_;
+  ggml_threadpool_t pool_ = nullptr;
+  std::mutex turn_;
+};
+
+}  // namespace sotto
