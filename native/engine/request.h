@@ -86,6 +86,7 @@ struct Request {
   // embedding
   std::optional<EmbeddingTask> embedding;
   std::vector<std::vector<int32_t>> inputs;
+  bool truncate = false;
   bool normalize = true;
 };
 

@@ -60,8 +60,8 @@ class Scheduler {
   void Close();
 
  private:
-  explicit Scheduler(ModelPtr model);
   class Loop;
+  explicit Scheduler(std::unique_ptr<Loop> loop);
   std::unique_ptr<Loop> loop_;
 };
 

@@ -1,0 +1,65 @@
+// prefix-cache.h: which tokens lie in the KV cache, under which sequence id, and who may share them. Sharing is
+// llama_memory_seq_cp in a unified cache: cells get a second owner, nothing is copied. One radix tree a principal, so that
+// the time to a first token never tells one principal what another has asked. The scheduler's thread only.
+#pragma once
+
+#include <llama.h>
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/radix-tree.h"
+
+namespace sotto {
+
+class PrefixCache {
+ public:
+  // `ids`: sequence ids 0…ids-1 are ours. `partial`: the memory can keep a part of a sequence; recurrent models cannot, and
+  // then only a whole cached sequence is continued.
+  PrefixCache(llama_memory_t memory, int ids, bool partial);
+
+  struct Lease {
+    int id = -1;     // -1: every id belongs to a running sequence
+    int reused = 0;  // tokens that need not be decoded again; always fewer than all
+  };
+  // Gives a sequence id whose first `reused` tokens are already in the cache. `reuse` off: an empty one.
+  Lease Acquire(const std::string& principal, std::span<const int32_t> tokens, bool reuse);
+  // How many tokens Acquire would find now.
+  int Lookup(const std::string& principal, std::span<const int32_t> tokens) const;
+
+  // `tokens` were decoded for `id`; from now on others may share them.
+  void Extend(int id, std::span<const int32_t> tokens);
+  // The sequence has ended. `keep`: its tokens stay until room is needed. Not kept: the cells are freed now.
+  void Release(int id, bool keep);
+  // Takes the tokens of `id` out of the tree: they no longer say what the cells hold (after a shift).
+  void Unshare(int id);
+  // Frees the least recently used sequence that is not running. False: there is none.
+  bool EvictOne();
+
+  // Cells that running sequences occupy, shared ones counted once.
+  int RunningCells() const;
+  // Whether a running sequence other than `id` shares cells with it, or may.
+  bool SharedWithRunning(int id) const;
+  int capacity() const { return int(entries_.size()); }
+
+ private:
+  struct Entry {
+    enum class State { kFree, kRunning, kIdle } state = State::kFree;
+    std::string principal;
+    uint64_t last_used = 0;
+    bool shared = true;  // its tokens are in the tree
+  };
+  int TakeFreeId();
+  void Free(int id);
+  RadixTree& Tree(const std::string& principal) { return trees_[principal]; }
+
+  llama_memory_t memory_;
+  bool partial_;
+  uint64_t clock_ = 0;
+  std::vector<Entry> entries_;
+  std::map<std::string, RadixTree> trees_;
+};
+
+}  // namespace sotto

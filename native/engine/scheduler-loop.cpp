@@ -1,0 +1,450 @@
+#include "engine/scheduler-loop.h"
+
+#include <algorithm>
+#include <exception>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace sotto {
+namespace {
+
+double MillisecondsBetween(Clock::time_point from, Clock::time_point to) {
+  if (from == Clock::time_point{} || to == Clock::time_point{}) return 0;
+  return std::chrono::duration<double, std::milli>(to - from).count();
+}
+
+int CommonPrefix(const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
+  const auto end = std::mismatch(a.begin(), a.begin() + std::ptrdiff_t(std::min(a.size(), b.size())), b.begin());
+  return int(end.first - a.begin());
+}
+
+}  // namespace
+
+void Scheduler::Loop::Run() {
+  // Upstream reports an aborted graph as an error; on this thread its lines are kept for messages, not printed.
+  const LogCapture log;
+  bool busy = false;
+  while (!closing_) {
+    try {
+      // Nothing was computed in the last turn: everybody is done, paused, or waits for one who is paused.
+      Take(busy ? mailbox_.TakeNow() : mailbox_.Wait());
+      if (closing_) break;
+      busy = ReapCancelled();
+      Admit();
+      busy |= Step();
+      busy |= StepEmbeddings();
+    } catch (const std::exception& exception) {
+      FailEverything(ErrorCode::kInternal, std::string("The scheduler failed: ") + exception.what());
+    }
+    Flush();
+  }
+  Take(mailbox_.TakeNow());
+  FailEverything(ErrorCode::kModelClosed, "The model was closed while the request ran");
+  Flush();
+  // What must not outlive this thread's turn with it: contexts first, the pool after them.
+  embedder_.reset();
+  cache_.reset();
+  context_.reset();
+  pool_.reset();
+}
+
+void Scheduler::Loop::Take(std::vector<Command>&& commands) {
+  for (Command& command : commands) {
+    if (command.threads) {
+      try {
+        AttachPool(*command.threads);
+      } catch (const std::exception& exception) {
+        Log(LogLevel::kWarn, exception.what());
+      }
+      continue;
+    }
+    if (command.measure) {
+      RunMeasure(*command.measure);
+      continue;
+    }
+    std::unique_ptr<Request> request = std::move(command.request);
+    if (int(waiting_.size()) >= options_.queue_limit) {
+      events_.push_back(Event::Failed(request->id, ErrorCode::kQueueFull,
+                                      "Expected at most " + std::to_string(options_.queue_limit) +
+                                          " waiting requests: try again when some have finished"));
+      continue;
+    }
+    if (request->embedding) {
+      try {
+        if (!embedder_) {
+          Embedder::Options options;
+          options.batch_size = std::max(options.batch_size, options_.batch_size);
+          options.pooling = options_.pooling;
+          options.abort = AbortCallback;
+          options.abort_data = this;
+          embedder_ = std::make_unique<Embedder>(model_, options);
+          AttachPool(options_.threads);
+        }
+        embedder_->Add(std::move(request));
+      } catch (const Error& error) {
+        events_.push_back(Event::Failed(request->id, error.code(), error.what()));
+      } catch (const std::exception& exception) {
+        events_.push_back(Event::Failed(request->id, ErrorCode::kInternal, exception.what()));
+      }
+      continue;
+    }
+    if (!context_) {
+      events_.push_back(Event::Failed(request->id, ErrorCode::kModelUnsupported,
+                                      "Expected a decoder-only text model, received " + model_->info().description));
+      continue;
+    }
+    if (int(request->tokens.size()) >= info_.context_size) {
+      events_.push_back(Event::Failed(
+          request->id, ErrorCode::kPromptTooLong,
+          "Expected a prompt of fewer than " + std::to_string(info_.context_size) + " tokens, received " +
+              std::to_string(request->tokens.size()) + ": load the model with a larger contextSize or shorten it"));
+      continue;
+    }
+    auto sequence = std::make_unique<Sequence>(std::move(request), model_->vocab());
+    sequence->arrival = ++arrivals_;
+    waiting_.push_back(std::move(sequence));
+  }
+}
+
+bool Scheduler::Loop::ReapCancelled() {
+  bool reaped = false;
+  const auto reap = [&](const SequencePtr& sequence) {
+    if (!sequence->cancelled()) return false;
+    Finish(*sequence, FinishReason::kAbort);
+    return reaped = true;
+  };
+  std::erase_if(waiting_, reap);
+  std::erase_if(running_, reap);
+  return reaped;
+}
+
+// In order of arrival: whoever finds no room stops those behind, so that small requests cannot starve a large one.
+void Scheduler::Loop::Admit() {
+  int looked = 0;
+  for (auto next = waiting_.begin(); next != waiting_.end() && looked < 2 * options_.sequences;) {
+    ++looked;
+    switch (TryAdmit(**next)) {
+      case Admission::kAdmitted:
+        running_.push_back(std::move(*next));
+        next = waiting_.erase(next);
+        break;
+      case Admission::kNotNow:
+        ++next;
+        break;
+      case Admission::kNoRoom:
+        if (!ParkPaused()) return;
+        next = waiting_.begin();
+        break;
+    }
+  }
+}
+
+Scheduler::Loop::Admission Scheduler::Loop::TryAdmit(Sequence& sequence) {
+  if (sequence.reused >= 0 && sequence.request->control->paused) return Admission::kNotNow;  // parked until it is read
+  if (int(running_.size()) >= options_.sequences) return Admission::kNoRoom;
+  const bool reuse = options_.prefix_cache && sequence.request->reuse_prefix;
+  const int found = reuse ? cache_->Lookup(sequence.request->principal, sequence.tokens) : 0;
+  if (reuse && LeaderIsComing(sequence, found)) return Admission::kNotNow;
+  int cells = cache_->RunningCells() + int(sequence.tokens.size()) - found;
+  for (const SequencePtr& other : running_) cells += other->pending();
+  if (!running_.empty() && cells > info_.context_size) return Admission::kNoRoom;
+
+  const PrefixCache::Lease lease = cache_->Acquire(sequence.request->principal, sequence.tokens, reuse);
+  if (lease.id < 0) return Admission::kNoRoom;
+  sequence.id = lease.id;
+  sequence.cached = lease.reused;
+  if (sequence.reused < 0) {
+    sequence.reused = lease.reused;
+    sequence.admitted = Clock::now();
+  }
+  return Admission::kAdmitted;
+}
+
+// Gives the place of a sequence that nobody reads to somebody who waits. What it computed stays cached while there is room.
+bool Scheduler::Loop::ParkPaused() {
+  const auto paused = std::find_if(running_.begin(), running_.end(), [](const SequencePtr& s) { return s->paused(); });
+  if (paused == running_.end()) return false;
+  Requeue(paused, true);
+  return true;
+}
+
+// Back to the queue with all its tokens, to be prefilled again from whatever is still cached then.
+void Scheduler::Loop::Requeue(std::vector<SequencePtr>::iterator position, bool keep) {
+  Sequence& sequence = **position;
+  cache_->Release(sequence.id, keep && sequence.request->reuse_prefix);
+  sequence.id = -1;
+  sequence.cached = 0;
+  if (keep) {
+    waiting_.push_back(std::move(*position));
+  } else {
+    waiting_.push_front(std::move(*position));
+  }
+  running_.erase(position);
+}
+
+// Somebody who runs is about to compute a longer part of this prompt than is cached now: waiting is cheaper than doing it
+// twice, and needs half the cells.
+bool Scheduler::Loop::LeaderIsComing(const Sequence& sequence, int found) const {
+  if (model_->info().recurrent || model_->info().hybrid) return false;
+  for (const SequencePtr& leader : running_) {
+    if (!leader->prefilling() || leader->cancelled() || !leader->request->reuse_prefix) continue;
+    if (leader->request->principal != sequence.request->principal) continue;
+    const int common = CommonPrefix(leader->tokens, sequence.tokens);
+    if (common > leader->cached && common > found + info_.batch_size / 16) return true;
+  }
+  return false;
+}
+
+// False when there was nothing to compute.
+bool Scheduler::Loop::Step() {
+  if (running_.empty()) return false;
+  planner_.Plan(running_, *batch_);
+  if (batch_->size() == 0) return false;
+  const auto start = Clock::now();
+  const int32_t status = Decode();
+  if (status == 0) {
+    planner_.Measured(MillisecondsBetween(start, Clock::now()));
+    Advance();
+  } else if (status == 1) {
+    if (!MakeRoom()) {
+      // Alone and still no room: this is the end of the context.
+      Sequence& sequence = *running_.front();
+      if (sequence.request->overflow == Overflow::kShift && Shift(sequence)) return true;
+      Finish(sequence, FinishReason::kContext);
+      running_.erase(running_.begin());
+    }
+  } else if (status != 2) {  // 2: aborted; the cancelled leave at the next turn, the others go again
+    FailEverything(ErrorCode::kDecodeFailed, "The compute backend failed with status " + std::to_string(status));
+  }
+  return true;
+}
+
+int32_t Scheduler::Loop::Decode() {
+  abortable_.clear();
+  for (const SequencePtr& sequence : running_) {
+    if (sequence->chunk > 1) abortable_.push_back(sequence->request->control.get());
+  }
+  const auto turn = pool_->Turn();
+  try {
+    const int32_t status = llama_decode(context_.get(), batch_->get());
+    if (status == 0) llama_synchronize(context_.get());
+    return status;
+  } catch (const std::exception& exception) {
+    Log(LogLevel::kError, std::string("llama_decode: ") + exception.what());
+    return -3;
+  }
+}
+
+// Frees cells for the batch that found none: what is only remembered goes first, then the youngest runner, who keeps its
+// tokens and comes back later. False when a single sequence fills the cache.
+bool Scheduler::Loop::MakeRoom() {
+  if (cache_->EvictOne()) return true;
+  if (running_.size() < 2) return false;
+  const auto youngest = std::max_element(running_.begin(), running_.end(), [](const SequencePtr& a, const SequencePtr& b) {
+    return a->arrival < b->arrival;
+  });
+  Requeue(youngest, false);
+  return true;
+}
+
+// Forgets the older half behind the first tokens, so that a long answer can go on. The cells keep what was computed with the
+// forgotten tokens in sight, so nobody else may share them afterwards.
+bool Scheduler::Loop::Shift(Sequence& sequence) {
+  if (!info_.can_shift || sequence.cached < 8) return false;
+  const int keep = std::min(4, sequence.cached / 4);  // the attention sinks: StreamingLLM, arXiv 2309.17453
+  const int drop = (sequence.cached - keep) / 2;
+  llama_memory_t memory = llama_get_memory(context_.get());
+  cache_->Unshare(sequence.id);
+  if (!llama_memory_seq_rm(memory, sequence.id, keep, keep + drop)) return false;
+  llama_memory_seq_add(memory, sequence.id, keep + drop, sequence.cached, -drop);
+  sequence.tokens.erase(sequence.tokens.begin() + keep, sequence.tokens.begin() + keep + drop);
+  sequence.cached -= drop;
+  return true;
+}
+
+// After a successful decode: what was computed is shared, and every sequence with logits gets its token.
+void Scheduler::Loop::Advance() {
+  std::erase_if(running_, [this](const SequencePtr& sequence) {
+    if (sequence->chunk == 0) return false;
+    cache_->Extend(sequence->id, std::span(sequence->tokens).subspan(size_t(sequence->cached), size_t(sequence->chunk)));
+    sequence->cached += sequence->chunk;
+    return sequence->row >= 0 && !Sample(*sequence);
+  });
+}
+
+// One token for one sequence. False when the sequence has ended.
+bool Scheduler::Loop::Sample(Sequence& sequence) {
+  const Request& request = *sequence.request;
+  if (sequence.prefilled == Clock::time_point{}) sequence.prefilled = Clock::now();
+  if (sequence.cancelled()) {
+    Finish(sequence, FinishReason::kAbort);
+    return false;
+  }
+  if (request.max_tokens == 0) {
+    Finish(sequence, FinishReason::kLength);
+    return false;
+  }
+  const float* logits = llama_get_logits_ith(context_.get(), sequence.row);
+  if (!logits) {
+    Fail(sequence, ErrorCode::kDecodeFailed, "The backend gave no logits");
+    return false;
+  }
+  llama_token token = LLAMA_TOKEN_NULL;
+  try {
+    token = sequence.request->sampler->Sample(logits);
+    const bool ends = !request.ignore_eos && llama_vocab_is_eog(model_->vocab(), token);
+    if (request.logprobs >= 0 && !ends) {
+      Event event;
+      event.id = request.id;
+      event.kind = Event::Kind::kLogprobs;
+      event.logprobs.push_back(sequence.request->sampler->Logprobs(logits, token, request.logprobs));
+      events_.push_back(std::move(event));
+    }
+    sequence.request->sampler->Accept(token);
+  } catch (const std::exception& exception) {
+    // Upstream's grammar throws when the model leaves it; the batch must not unwind for one sequence.
+    Fail(sequence, ErrorCode::kDecodeFailed, std::string("Sampling failed: ") + exception.what());
+    return false;
+  }
+  if (sequence.generated == 0) sequence.first_token = Clock::now();
+  if (!request.ignore_eos && llama_vocab_is_eog(model_->vocab(), token)) {
+    Finish(sequence, FinishReason::kStop);
+    return false;
+  }
+  ++sequence.generated;
+  sequence.tokens.push_back(token);
+  if (!Emit(sequence, sequence.detokenizer.Push(token), false)) return false;
+  if (request.max_tokens >= 0 && sequence.generated >= request.max_tokens) {
+    Finish(sequence, FinishReason::kLength);
+    return false;
+  }
+  return true;
+}
+
+// Text that is complete goes through the stop matcher and the chat parser to the reader. False when a stop string ended it.
+bool Scheduler::Loop::Emit(Sequence& sequence, std::string text, bool last) {
+  int matched = -1;
+  if (!text.empty()) {
+    StopMatcher::Output safe = sequence.stop_matcher.Push(text);
+    text = std::move(safe.text);
+    matched = safe.matched;
+  }
+  if (last && matched < 0) text += sequence.stop_matcher.Flush();
+  if (sequence.request->parser) {
+    sequence.request->parser->Push(sequence.request->id, text, last || matched >= 0, events_);
+  } else if (!text.empty()) {
+    events_.push_back(Event::Text(sequence.request->id, std::move(text)));
+  }
+  if (matched < 0) return true;
+  sequence.request->parser.reset();  // flushed above; Finish must not do it again
+  Finish(sequence, FinishReason::kStop, sequence.request->stop[size_t(matched)]);
+  return false;
+}
+
+// The one door out for whatever ended well: stop, length, abort, context. The caller takes the sequence off its list.
+void Scheduler::Loop::Finish(Sequence& sequence, FinishReason reason, std::string stop_string) {
+  if (stop_string.empty() && !Emit(sequence, sequence.detokenizer.Flush(), true)) return;
+  const auto now = Clock::now();
+  const Request& request = *sequence.request;
+  Result result;
+  result.finish_reason = reason;
+  result.stop_string = std::move(stop_string);
+  result.queue_ms = MillisecondsBetween(request.submitted, sequence.reused < 0 ? now : sequence.admitted);
+  result.prompt_ms = MillisecondsBetween(sequence.admitted, sequence.prefilled);
+  result.first_token_ms = MillisecondsBetween(request.submitted, sequence.first_token);
+  result.total_ms = MillisecondsBetween(request.submitted, now);
+  result.tokens_prompt = sequence.prompt_length;
+  result.tokens_reused = std::max(sequence.reused, 0);
+  result.tokens_generated = sequence.generated;
+  events_.push_back(Event::Done(request.id, std::move(result)));
+  Retire(sequence);
+}
+
+void Scheduler::Loop::Fail(Sequence& sequence, ErrorCode code, const std::string& message) {
+  events_.push_back(Event::Failed(sequence.request->id, code, message));
+  Retire(sequence);
+}
+
+void Scheduler::Loop::Retire(Sequence& sequence) {
+  if (sequence.id < 0) return;
+  cache_->Release(sequence.id, options_.prefix_cache && sequence.request->reuse_prefix);
+  sequence.id = -1;
+}
+
+bool Scheduler::Loop::StepEmbeddings() {
+  if (!embedder_ || embedder_->idle()) return false;
+  const auto turn = pool_->Turn();
+  embedding_ = true;
+  embedder_->Step(events_);
+  embedding_ = false;
+  return true;
+}
+
+void Scheduler::Loop::RunMeasure(MeasureCommand& command) {
+  double milliseconds = -1;
+  if (context_ && running_.empty() && waiting_.empty()) {
+    const PrefixCache::Lease lease = cache_->Acquire({}, {}, false);
+    if (lease.id >= 0) {
+      const llama_token bos = llama_vocab_bos(model_->vocab());
+      const auto turn = pool_->Turn();
+      const int generation = llama_n_threads(context_.get()), prompt = llama_n_threads_batch(context_.get());
+      llama_set_n_threads(context_.get(), command.threads, prompt);
+      Clock::time_point start;
+      int done = 0;
+      // The first step is not counted: it builds the graph and touches the weights.
+      for (int i = 0; i <= command.tokens && !closing_; ++i) {
+        if (i == 1) start = Clock::now();
+        batch_->Clear();
+        batch_->Add(bos == LLAMA_TOKEN_NULL ? 0 : bos, i, lease.id, true);
+        if (llama_decode(context_.get(), batch_->get()) != 0) break;
+        llama_synchronize(context_.get());
+        done = i;
+      }
+      if (done > 0) milliseconds = MillisecondsBetween(start, Clock::now()) / done;
+      llama_set_n_threads(context_.get(), generation, prompt);
+      cache_->Release(lease.id, false);
+    }
+  }
+  command.milliseconds.set_value(milliseconds);
+}
+
+void Scheduler::Loop::AttachPool(const ThreadOptions& options) {
+  std::shared_ptr<ThreadPool> pool = ThreadPool::Acquire(options);
+  options_.threads = options;
+  for (llama_context* context : {context_.get(), embedder_ ? embedder_->context() : nullptr}) {
+    if (!context) continue;
+    llama_set_n_threads(context, options.generation, options.prompt);
+    llama_attach_threadpool(context, pool->get(), pool->get());
+  }
+  pool_ = std::move(pool);
+}
+
+void Scheduler::Loop::FailEverything(ErrorCode code, const std::string& message) {
+  for (const SequencePtr& sequence : running_) Fail(*sequence, code, message);
+  for (const SequencePtr& sequence : waiting_) Fail(*sequence, code, message);
+  running_.clear();
+  waiting_.clear();
+  if (cache_) {
+    while (cache_->EvictOne()) continue;  // after a failed step nobody knows what the cells hold
+  }
+  if (embedder_) embedder_->FailAll(code, message, events_);
+}
+
+void Scheduler::Loop::Flush() {
+  if (events_.empty()) return;
+  sink_(std::exchange(events_, {}));
+}
+
+// Called between two nodes of the graph, on the scheduler's thread.
+bool Scheduler::Loop::AbortCallback(void* data) {
+  const Loop& loop = *static_cast<const Loop*>(data);
+  if (loop.closing_.load(std::memory_order_relaxed)) return true;
+  if (loop.embedding_) return loop.embedder_->Cancelled();
+  for (const RequestControl* control : loop.abortable_) {
+    if (control->cancelled.load(std::memory_order_relaxed)) return true;
+  }
+  return false;
+}
+
+}  // namespace sotto

@@ -1,0 +1,97 @@
+// scheduler-loop.h: the inside of Scheduler: one turn of the loop is take, admit, plan, decode, sample, emit (design.md §4).
+// Everything here belongs to the scheduler's thread, but for the mailbox, `closing_` and `info_`.
+#pragma once
+
+#include <atomic>
+#include <future>
+#include <list>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "base/mailbox.h"
+#include "engine/embedder.h"
+#include "engine/handles.h"
+#include "engine/prefix-cache.h"
+#include "engine/scheduler.h"
+#include "engine/sequence.h"
+#include "engine/step-planner.h"
+
+namespace sotto {
+
+class Scheduler::Loop {
+ public:
+  Loop(ModelPtr model, const SchedulerOptions& options, EventSink sink);
+  ~Loop() { Close(); }
+
+  void Submit(std::unique_ptr<Request> request);
+  void Wake() { mailbox_.Wake(); }
+  void SetThreads(const ThreadOptions& options);
+  double Measure(int threads, int tokens);
+  void Close();
+  const SchedulerInfo& info() const { return info_; }
+
+ private:
+  struct MeasureCommand {
+    int threads;
+    int tokens;
+    std::promise<double> milliseconds;
+  };
+  struct Command {
+    std::unique_ptr<Request> request;
+    std::unique_ptr<ThreadOptions> threads;
+    std::unique_ptr<MeasureCommand> measure;
+  };
+
+  void Run();
+  void Take(std::vector<Command>&& commands);
+  void Admit();
+  enum class Admission { kAdmitted, kNotNow, kNoRoom };
+  Admission TryAdmit(Sequence& sequence);
+  bool ParkPaused();
+  void Requeue(std::vector<SequencePtr>::iterator position, bool keep);
+  bool LeaderIsComing(const Sequence& sequence, int found) const;
+  bool ReapCancelled();
+  bool Step();
+  int32_t Decode();
+  bool MakeRoom();
+  bool Shift(Sequence& sequence);
+  void Advance();
+  bool Sample(Sequence& sequence);
+  bool Emit(Sequence& sequence, std::string text, bool last);
+  void Finish(Sequence& sequence, FinishReason reason, std::string stop_string = {});
+  void Fail(Sequence& sequence, ErrorCode code, const std::string& message);
+  void Retire(Sequence& sequence);
+  bool StepEmbeddings();
+  void RunMeasure(MeasureCommand& command);
+  void AttachPool(const ThreadOptions& options);
+  void FailEverything(ErrorCode code, const std::string& message);
+  void Flush();
+  static bool AbortCallback(void* data);
+
+  ModelPtr model_;                     // outlives the contexts
+  SchedulerOptions options_;
+  EventSink sink_;
+  SchedulerInfo info_;
+  std::shared_ptr<ThreadPool> pool_;   // outlives the contexts
+  llama_context_ptr context_;          // null for models that only embed
+  std::unique_ptr<PrefixCache> cache_;
+  std::unique_ptr<Embedder> embedder_;
+  std::unique_ptr<BatchPtr> batch_;
+  StepPlanner planner_;
+
+  std::list<SequencePtr> waiting_;
+  std::vector<SequencePtr> running_;
+  uint64_t arrivals_ = 0;
+  std::vector<Event> events_;          // of this turn
+  std::vector<const RequestControl*> abortable_;  // whose cancellation stops the batch that is being computed
+  bool embedding_ = false;             // the batch that is being computed is the embedder's
+
+  std::atomic<bool> closing_{false};
+  Mailbox<Command> mailbox_;
+  std::once_flag closed_;
+  std::thread thread_;                 // last: starts when everything else is there
+};
+
+}  // namespace sotto
