@@ -4,7 +4,7 @@
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { SottoError } from './errors.js'
+import { type ErrorCode, errorCodes, SottoError } from './errors.js'
 
 export interface NativeDevice {
   name: string
@@ -230,6 +230,7 @@ export interface NativeBinding {
   }
   systemInfo(): NativeSystemInfo
   setLogLevel(level: number): void
+  shutdown(): void
 }
 
 const require = createRequire(import.meta.url)
@@ -262,6 +263,27 @@ let binding: NativeBinding | undefined
 
 /** The addon, loaded at first use: reading a GGUF file or printing help needs no native code. */
 export function native(): NativeBinding {
-  binding ??= loadBinding()
+  if (!binding) {
+    passThreadsToBlas()
+    binding = loadBinding()
+    // Before Node tears the environment down it waits for jobs that run; a load must hear first that it should stop.
+    process.once('exit', () => binding?.shutdown())
+  }
   return binding
+}
+
+// A BLAS reads its thread count once, when it is loaded.
+function passThreadsToBlas(): void {
+  const threads = process.env['OMP_NUM_THREADS']
+  if (!threads) return
+  process.env['OPENBLAS_NUM_THREADS'] ??= threads.split(',')[0]
+  process.env['MKL_NUM_THREADS'] ??= threads.split(',')[0]
+}
+
+/** A native failure as the error that users see. */
+export function fromNative(error: unknown): unknown {
+  if (error instanceof SottoError || !(error instanceof Error)) return error
+  const code = (error as Error & { code?: string }).code
+  if (!code || !Object.hasOwn(errorCodes, code)) return error
+  return new SottoError(code as ErrorCode, error.message, { cause: error })
 }

@@ -39,6 +39,7 @@ class ChatParser {
 struct ChatPrompt {
   std::string text;
   GrammarSpec grammar;
+  std::string grammar_prefill;  // text of the prompt that the grammar expects to have seen
   std::vector<std::string> stop;
   std::vector<std::string> preserved_tokens;  // must be rendered as text so the parser sees them
   std::unique_ptr<ChatParser> parser;          // null when the answer is plain content

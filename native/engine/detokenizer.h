@@ -5,12 +5,15 @@
 #include <llama.h>
 
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace sotto {
 
 class Detokenizer {
  public:
-  Detokenizer(const llama_vocab* vocab, bool render_special) : vocab_(vocab), special_(render_special) {}
+  // `rendered`: control tokens that are text here; all others are silent.
+  Detokenizer(const llama_vocab* vocab, std::vector<int32_t> rendered) : vocab_(vocab), rendered_(std::move(rendered)) {}
   // The whole characters that `token` completes; invalid bytes become U+FFFD. O(bytes of the token).
   std::string Push(llama_token token);
   // What is still held back at the end, with U+FFFD for an unfinished character.
@@ -18,7 +21,7 @@ class Detokenizer {
 
  private:
   const llama_vocab* vocab_;
-  bool special_;
+  std::vector<int32_t> rendered_;  // a handful
   std::string held_;  // at most 3 bytes
 };
 

@@ -76,7 +76,7 @@ struct Request {
   int32_t max_tokens = -1;
   bool ignore_eos = false;
   bool reuse_prefix = true;
-  bool render_special = false;  // a chat parser may need to see control tokens as text
+  std::vector<int32_t> preserved_tokens;  // control tokens that a chat parser must see as text
   Overflow overflow = Overflow::kError;
   std::vector<std::string> stop;
   int32_t logprobs = -1;

@@ -52,21 +52,26 @@ class Sampler {
   // Throws Error(kOptionInvalid | kGrammarInvalid). `grammar` may be empty (a null sampler inside).
   Sampler(const Model& model, const SamplingOptions& options, Grammar grammar);
 
-  // Samples from row `row` of the context's last decode; does not accept. `logits` has n_vocab entries and is not changed.
+  // Does not accept the token. `logits` has n_vocab entries and is not changed.
   // Greedy without grammar, bias or penalties takes the arg-max without building the candidate array.
   llama_token Sample(const float* logits);
 
   // Tells the chain, and the grammar, that `token` is now part of the text. Prompt tokens feed the penalties, not the grammar.
   void Accept(llama_token token);
   void AcceptPrompt(const std::vector<int32_t>& tokens);
+  // Text that the template has already written on the model's behalf: the grammar starts after it.
+  void AcceptGrammar(const std::vector<int32_t>& tokens);
 
   // Log-probabilities of `token` and of the `top` most likely, from raw logits. O(n_vocab).
   TokenLogprobs Logprobs(const float* logits, llama_token token, int32_t top) const;
 
  private:
+  llama_token ArgMax(const float* logits) const;
+  llama_token SampleFrom(const float* logits, bool constrained);
+
   const llama_vocab* vocab_;
   int32_t n_vocab_;
-  bool greedy_ = false;
+  bool greedy_ = false;  // nothing but the arg-max: no candidate array
   Grammar grammar_;
   llama_sampler_ptr chain_;
   std::vector<llama_token_data> candidates_;  // reused for every token: one allocation per request, not per token

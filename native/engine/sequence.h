@@ -17,7 +17,7 @@ struct Sequence {
       : request(std::move(taken)),
         tokens(std::move(request->tokens)),
         prompt_length(int(tokens.size())),
-        detokenizer(vocab, request->render_special),
+        detokenizer(vocab, request->preserved_tokens),
         stop_matcher(request->stop) {}
 
   std::unique_ptr<Request> request;

@@ -1,0 +1,30 @@
+// index.ts: the public surface: re-exports and nothing else.
+
+export type { Chat, ChatAnswerOptions, ChatMessage, ChatOptions, TemplateOptions, ToolDefinition } from './chat.js'
+export type { CompletionOptions, GenerationOptions, Prompt } from './completion.js'
+export type { EmbeddingOptions, RankedDocument, RerankOptions } from './embedding.js'
+export { type ErrorCode, errorCodes, SottoError } from './errors.js'
+export { type CacheType, type LoadOptions, loadModel } from './load.js'
+export { type LogLevel, setLogLevel } from './log.js'
+export type { DetokenizeOptions, Model, ModelInfo, TokenizeOptions } from './model.js'
+export { type CatalogEntry, catalog } from './models/catalog.js'
+export { type PullOptions, type PullProgress, pullModel } from './models/pull.js'
+export { listModels, removeModel, type StoredModel } from './models/store.js'
+export type { ChatCompletion, Completion, CompletionUsage } from './openai.js'
+export type { SamplerName, SamplingOptions } from './sampling.js'
+export { type SystemInfo, systemInfo } from './system.js'
+export type { ThreadOptions, Threads } from './threads.js'
+export {
+  type ChatPart,
+  type FinishReason,
+  type ReasoningPart,
+  type StreamResult,
+  type TextPart,
+  type Timings,
+  type TokenLogprob,
+  type TokenLogprobs,
+  TokenStream,
+  type ToolCall,
+  type ToolCallPart,
+  type Usage,
+} from './token-stream.js'

@@ -1,0 +1,230 @@
+// load.ts: from a name or a path to a Model: find the file, look at it with memory-safe eyes, check that it fits, load it.
+
+import { readFileSync } from 'node:fs'
+import { freemem, totalmem } from 'node:os'
+import { SottoError } from './errors.js'
+import { estimateMemory } from './gguf/estimate.js'
+import { checkModelFile } from './gguf/gate.js'
+import { checkPaths, Model } from './model.js'
+import { resolveModel } from './models/store.js'
+import { fromNative, type NativeModelOptions, native } from './native.js'
+import { abortSignal, anyOf, callback, checkOptions, flag, integer, listOf, type OptionRules, object, oneOf, text } from './options.js'
+import { RequestRouter } from './request-router.js'
+import { probeThreads, recallThreads, rememberThreads, resolveThreads, type Threads, threadKey } from './threads.js'
+
+const cacheTypes = ['f16', 'f32', 'bf16', 'q8_0', 'q4_0', 'q4_1', 'iq4_nl', 'q5_0', 'q5_1'] as const
+export type CacheType = (typeof cacheTypes)[number]
+
+export interface LoadOptions {
+  /** Stops the load; it rejects with `ERR_ABORTED`. */
+  signal?: AbortSignal
+  /** Called now and then with 0 … 1. */
+  onProgress?: (progress: { fraction: number }) => void
+  /** Tokens of KV cache, shared by all answers of the model. Default: the smaller of the training context and 4096. */
+  contextSize?: number
+  /** Most tokens computed in one step, 1 … 8192. Default 512. */
+  batchSize?: number
+  /** Most answers written at once, 1 … 200; more wait. Default 8. */
+  maxSequences?: number
+  /** Most requests that may wait, 1 … 10^6. Default 1024. Errors: `ERR_QUEUE_FULL`. */
+  queueLimit?: number
+  /** Layers to compute on a GPU, where a backend exists; −1: all. Default −1. */
+  gpuLayers?: number
+  /** Names of `systemInfo().devices` to use. Default: all. */
+  devices?: string[]
+  /** Map the file instead of reading it. Default true. */
+  mmap?: boolean
+  /** Keep the weights from being swapped out. Default false. */
+  mlock?: boolean
+  /** Look at every weight for NaN and infinity while loading. Default false. */
+  checkTensors?: boolean
+  /** LoRA adapters, applied on top of each other. */
+  adapters?: { path: string; scale?: number }[]
+  /** How many threads compute. Default `'auto'`: performance cores within the cgroup's quota, improved by a short probe. */
+  threads?: Threads
+  /** Type of the KV cache. Default `f16`. Quantised ones need flash attention. */
+  cacheType?: CacheType | { k?: CacheType; v?: CacheType }
+  /** Default `'auto'`. */
+  flashAttention?: 'auto' | boolean
+  /** Keep the KV cache on the GPU beside the layers. Default true. */
+  offloadKv?: boolean
+  /** Remember prompts and answers, so that what begins alike is not processed twice. Default true. */
+  prefixCache?: boolean
+  /** How token vectors become one vector of a text. Default `'auto'`: the model's own, or mean. */
+  pooling?: 'auto' | 'none' | 'mean' | 'cls' | 'last' | 'rank'
+}
+
+const loadRules: OptionRules<LoadOptions> = {
+  signal: abortSignal(),
+  onProgress: callback(),
+  contextSize: integer(1, 2 ** 26),
+  batchSize: integer(1, 8192),
+  maxSequences: integer(1, 200),
+  queueLimit: integer(1, 1e6),
+  gpuLayers: integer(-1, 1e5),
+  devices: listOf(text()),
+  mmap: flag(),
+  mlock: flag(),
+  checkTensors: flag(),
+  adapters: {
+    expected: 'an array of { path, scale? }',
+    accepts: (value): value is { path: string; scale?: number }[] =>
+      Array.isArray(value) &&
+      value.every(
+        (a) => typeof a === 'object' && a !== null && typeof a.path === 'string' && (a.scale === undefined || Number.isFinite(a.scale)),
+      ),
+  },
+  threads: { expected: "'auto', a count or an object", accepts: (_value): _value is Threads => true }, // threads.ts says more
+  cacheType: anyOf<CacheType | { k?: CacheType; v?: CacheType }>(
+    oneOf(...cacheTypes),
+    object('an object { k, v } of such types'),
+  ),
+  flashAttention: oneOf<'auto' | boolean>('auto', true, false),
+  offloadKv: flag(),
+  prefixCache: flag(),
+  pooling: oneOf('auto', 'none', 'mean', 'cls', 'last', 'rank'),
+}
+
+const defaultContext = 4096
+const cachedSequences = 24
+
+/**
+ * Loads a model by name (see `sotto list` and the catalogue) or path (or all its shards' paths, in order).
+ *
+ * The file passes a memory-safe reader before native code opens it, and its memory is estimated before it is taken.
+ *
+ * Errors: `ERR_MODEL_NOT_FOUND`, `ERR_OFFLINE`, `ERR_MODEL_UNREADABLE`, `ERR_MODEL_FORMAT`, `ERR_MODEL_LEGACY`,
+ * `ERR_MODEL_VERSION`, `ERR_MODEL_LIMIT`, `ERR_MODEL_UNSUPPORTED`, `ERR_MODEL_MEMORY`, `ERR_MODEL_LOAD`,
+ * `ERR_ADAPTER_INVALID`, `ERR_ABORTED`, `ERR_OPTION_INVALID`, `ERR_OPTION_UNKNOWN`, `ERR_NATIVE_MISSING`.
+ *
+ * @example
+ * ```ts
+ * import { loadModel } from 'sotto'
+ * await using model = await loadModel('smollm2-135m-instruct', { onProgress: ({ fraction }) => console.error(fraction) })
+ * console.log(model.info.description)
+ * ```
+ */
+export async function loadModel(nameOrPath: string | string[], given?: LoadOptions): Promise<Model> {
+  const options = checkOptions<LoadOptions>('options', given, loadRules)
+  throwIfAborted(options.signal)
+  const named = checkPaths(nameOrPath)
+  const paths = typeof named === 'string' ? [await resolveModel(named)] : named
+  const [file] = await Promise.all(paths.map((path) => checkModelFile(path)))
+  for (const adapter of options.adapters ?? []) await checkModelFile(adapter.path, { adapter: true })
+  const cacheType = readCacheType(options.cacheType)
+  checkMemory(estimateMemory(file!, { contextSize: options.contextSize ?? defaultContext, ...cacheType }).total, options)
+  throwIfAborted(options.signal)
+
+  const { cpu } = native().systemInfo()
+  const firstGuess = resolveThreads(options.threads, cpu, undefined)
+  const nativeOptions: NativeModelOptions = {
+    paths,
+    gpuLayers: options.gpuLayers ?? -1,
+    devices: options.devices ?? [],
+    mmap: options.mmap ?? true,
+    mlock: options.mlock ?? false,
+    checkTensors: options.checkTensors ?? false,
+    adapters: (options.adapters ?? []).map(({ path, scale = 1 }) => ({ path, scale })),
+    contextSize: options.contextSize ?? 0,
+    batchSize: options.batchSize ?? 512,
+    sequences: options.maxSequences ?? 8,
+    cachedSequences: options.prefixCache === false ? 1 : cachedSequences,
+    queueLimit: options.queueLimit ?? 1024,
+    cacheTypeK: cacheType.k,
+    cacheTypeV: cacheType.v,
+    flashAttention: options.flashAttention === undefined || options.flashAttention === 'auto' ? -1 : Number(options.flashAttention),
+    offloadKv: options.offloadKv ?? true,
+    prefixCache: options.prefixCache ?? true,
+    pooling: options.pooling ?? 'auto',
+    threads: firstGuess,
+  }
+
+  const router = new RequestRouter()
+  const abort = new (native().AbortFlag)()
+  const onAbort = () => abort.abort()
+  options.signal?.addEventListener('abort', onAbort, { once: true })
+  const { onProgress } = options
+  try {
+    const loaded = await native().Model.load(
+      nativeOptions,
+      router.onEvents,
+      onProgress && ((fraction) => report(onProgress, fraction)),
+      abort,
+    )
+    const info = loaded.info()
+    const key = threadKey(cpu, info)
+    const threads = resolveThreads(options.threads, cpu, recallThreads(key))
+    if (threads.generation !== firstGuess.generation) loaded.setThreads(threads)
+    const inUse = { generation: threads.generation, prompt: threads.prompt }
+    if (threads.probe && info.contextSize > 0) {
+      // When the first answer has ended: a probe must not stand before the first token.
+      router.onIdle = () => {
+        router.onIdle = undefined
+        setTimeout(async () => {
+          const best = await probeThreads(loaded, threads.generation).catch(() => undefined)
+          if (best === undefined) return
+          rememberThreads(key, best)
+          if (best !== threads.generation) {
+            inUse.generation = best
+            loaded.setThreads({ ...threads, generation: best })
+          }
+        }, 200).unref()
+      }
+    }
+    return new Model(loaded, router, { ...info, path: paths[0]!, threads: inUse })
+  } catch (error) {
+    throw fromNative(error)
+  } finally {
+    options.signal?.removeEventListener('abort', onAbort)
+  }
+}
+
+// Native code must never see an exception; it belongs to whoever wrote the callback.
+function report(onProgress: NonNullable<LoadOptions['onProgress']>, fraction: number): void {
+  try {
+    onProgress({ fraction })
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error
+    })
+  }
+}
+
+function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new SottoError('ERR_ABORTED', 'Loading was aborted', { cause: signal.reason })
+}
+
+function readCacheType(option: LoadOptions['cacheType']): { k: CacheType; v: CacheType } {
+  if (typeof option === 'string') return { k: option, v: option }
+  const checked = checkOptions<{ k?: CacheType; v?: CacheType }>('options.cacheType', option, {
+    k: oneOf(...cacheTypes),
+    v: oneOf(...cacheTypes),
+  })
+  return { k: checked.k ?? 'f16', v: checked.v ?? 'f16' }
+}
+
+// Mapped weights can be read again from the file, so only what cannot be mapped must fit now; but a model that is larger than
+// all memory would be read from disk for every token.
+function checkMemory(needed: number, options: Partial<LoadOptions>): void {
+  const limit = Math.min(totalmem(), cgroupLimit())
+  const mustFit = options.mmap === false || options.mlock ? Math.min(freemem() * 1.5, limit) : limit
+  if (needed <= mustFit) return
+  const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
+  throw new SottoError(
+    'ERR_MODEL_MEMORY',
+    `Expected a model that needs at most ${gib(mustFit)} of memory, this one needs about ${gib(needed)}: ` +
+      'use a smaller quantisation, a smaller contextSize or a quantised cacheType',
+  )
+}
+
+function cgroupLimit(): number {
+  for (const file of ['/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes']) {
+    try {
+      const bytes = Number(readFileSync(file, 'utf8'))
+      if (Number.isFinite(bytes) && bytes > 0) return bytes
+    } catch {
+      // not in a cgroup of this version
+    }
+  }
+  return Number.POSITIVE_INFINITY
+}

@@ -1,0 +1,85 @@
+// request-router.ts: native events to the requests they belong to. Refers to nothing but requests in flight, so that an idle
+// model can be collected although native code holds the router's function.
+
+import { SottoError } from './errors.js'
+import type { NativeEvents, NativeModel, NativeResult } from './native.js'
+import { type ChatPart, RequestState, type StreamResult } from './token-stream.js'
+
+/** Hears the events of one request. */
+export interface EventTarget {
+  readonly finished: boolean
+  accept(kind: number, payload: unknown): void
+  fail(error: SottoError): void
+}
+
+const nothing: NativeResult = {
+  finishReason: 'abort',
+  stopString: '',
+  queueMs: 0,
+  promptMs: 0,
+  firstTokenMs: 0,
+  totalMs: 0,
+  tokensPrompt: 0,
+  tokensReused: 0,
+  tokensGenerated: 0,
+}
+
+export class RequestRouter {
+  readonly #targets = new Map<number, EventTarget>()
+  #nextId = 1
+  /** Called when the last request in flight has ended. */
+  onIdle: (() => void) | undefined
+
+  get busy(): boolean {
+    return this.#targets.size > 0
+  }
+
+  /** Never throws: it is called from native code. */
+  readonly onEvents = (events: NativeEvents): void => {
+    for (let i = 0; i + 2 < events.length; i += 3) {
+      const id = events[i] as number
+      const target = this.#targets.get(id)
+      if (!target) continue
+      try {
+        target.accept(events[i + 1] as number, events[i + 2])
+      } catch (error) {
+        target.fail(new SottoError('ERR_INTERNAL', 'A reader of the stream failed', { cause: error }))
+      }
+      if (target.finished) this.#targets.delete(id)
+    }
+    if (this.#targets.size === 0) this.onIdle?.()
+  }
+
+  /** Registers a request under a new id, then starts it. */
+  start(target: (id: number) => EventTarget, submit: (id: number) => void): void {
+    const id = this.#nextId
+    this.#nextId = this.#nextId === 0xffffffff ? 1 : this.#nextId + 1
+    this.#targets.set(id, target(id))
+    try {
+      submit(id)
+    } catch (error) {
+      this.#targets.delete(id)
+      throw error
+    }
+  }
+
+  /** An answer: a RequestState that receives the events of the request that `submit` starts. */
+  startAnswer<Part extends ChatPart>(
+    native: NativeModel,
+    signal: AbortSignal | undefined,
+    submit: (id: number) => void,
+    onEnd?: (result: StreamResult | undefined) => void,
+  ): RequestState<Part> {
+    if (signal?.aborted) {
+      const state = new RequestState<Part>(native, 0, undefined, onEnd)
+      state.finish(nothing)
+      return state
+    }
+    let state: RequestState<Part> | undefined
+    this.start((id) => {
+      state = new RequestState<Part>(native, id, signal, onEnd)
+      return state
+    }, submit)
+    return state!
+  }
+}

@@ -1,0 +1,29 @@
+#include "binding/model-handle.h"
+
+#include <utility>
+
+#include "base/error.h"
+
+namespace sotto {
+
+void ModelHandle::Close() {
+  closed_ = true;
+  Parts parts;
+  {
+    std::lock_guard lock(mutex_);
+    parts = {model_, scheduler_};
+  }
+  if (!parts.scheduler) return;
+  parts.scheduler->Close();
+  std::lock_guard lock(mutex_);
+  scheduler_.reset();
+  model_.reset();
+}
+
+ModelHandle::Parts ModelHandle::parts() const {
+  std::lock_guard lock(mutex_);
+  if (closed_ || !scheduler_) throw Error(ErrorCode::kModelClosed, "The model is closed");
+  return {model_, scheduler_};
+}
+
+}  // namespace sotto
