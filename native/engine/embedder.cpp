@@ -31,6 +31,7 @@ llama_context_ptr MakeContext(const Model& model, const Embedder::Options& optio
   params.n_batch = uint32_t(train > 0 ? std::min(options.batch_size, train) : options.batch_size);
   params.n_ctx = params.n_ubatch = params.n_batch;
   params.n_seq_max = kMaxInputs;
+  params.n_outputs_max = std::max(params.n_batch, params.n_seq_max);  // fewer than n_seq_max and upstream asserts
   params.kv_unified = true;
   params.embeddings = true;
   params.pooling_type = pooling;

@@ -22,7 +22,8 @@ llama_context_ptr MakeContext(const Model& model, const SchedulerOptions& option
   params.n_batch = uint32_t(std::min<int32_t>(options.batch_size, int32_t(params.n_ctx)));
   params.n_ubatch = params.n_batch;  // one graph a step: an abort then never leaves half a batch behind
   params.n_seq_max = uint32_t(options.sequences + options.cached_sequences);
-  params.n_outputs_max = uint32_t(options.sequences);  // else logits for a whole batch are set aside: 100 MB at 49k tokens
+  // At least n_seq_max, or upstream asserts; by default a whole batch, which sets 100 MB aside for 49k-token vocabularies.
+  params.n_outputs_max = params.n_seq_max;
   params.n_threads = options.threads.generation;
   params.n_threads_batch = options.threads.prompt;
   params.flash_attn_type = static_cast<llama_flash_attn_type>(options.flash_attention);
