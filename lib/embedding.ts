@@ -114,7 +114,7 @@ function runVectors(
     const rows: Float32Array[] = []
     let cancel = () => {}
     const target = {
-      finished: false,
+      finished: false as boolean,
       accept(kind: number, payload: unknown) {
         if (kind === NativeEventKind.vectors) {
           const { data, columns } = payload as { data: Float32Array; columns: number }

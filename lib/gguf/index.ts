@@ -1,0 +1,16 @@
+// index.ts: the public face of sotto/gguf: re-exports and nothing else.
+
+export { type EstimateOptions, estimateMemory, type MemoryEstimate } from './estimate.js'
+export { type TensorType, tensorTypeNames, tensorTypes, type ValueType } from './format.js'
+export { checkModelFile, type GateOptions } from './gate.js'
+export {
+  defaultLimits,
+  GgufArray,
+  type GgufFile,
+  type GgufLimits,
+  type GgufScalar,
+  type GgufTensor,
+  type GgufValue,
+  readGguf,
+} from './reader.js'
+export { type GgufEntry, type GgufTensorSource, tensorBytes, writeGguf } from './writer.js'
