@@ -1,0 +1,300 @@
+// make-tiny-model.mjs: deterministic models for tests and benches: a few hundred kilobytes with a real tokenizer, or the shape of
+// a real model with weights that mean nothing (speed does not depend on values). The same options give the same bytes.
+//
+//   node scripts/make-tiny-model.mjs tiny.gguf [--kind llama|bert|rerank|lora|mamba] [--template chatml|tools|none]
+//   node scripts/make-tiny-model.mjs smol.gguf --shape smol|oneb --type Q4_0|Q8_0|F16
+
+import { pathToFileURL } from 'node:url'
+import { parseArgs } from 'node:util'
+import { tensorBytes, writeGguf } from '../dist/gguf/writer.js'
+
+const trainingText = `
+The quick brown fox jumps over the lazy dog. Once upon a time there was a little model that lived in a small program and told
+stories to whoever asked. It did not know much, but it was quick, and it forgot nothing of what had been said before. The sky is
+blue because the air scatters blue light more than red light. The capital of France is Paris, the capital of Italy is Rome. One,
+two, three, four, five, six, seven, eight, nine, ten. A token is a piece of a word; a prompt is a list of tokens; an answer is
+another one. {"name": "Ada", "age": 36, "likes": ["numbers", "machines"]} Grüße aus Köln, naïve café, 日本語, 🙂.
+`.repeat(2)
+
+const specials = ['<|endoftext|>', '<|im_start|>', '<|im_end|>', '<think>', '</think>', '<tool_call>', '</tool_call>']
+
+const chatml =
+  "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}" +
+  "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+
+// In the manner of Hermes and Qwen: tools as JSON in the system message, calls as JSON between tags.
+const toolsTemplate =
+  "{%- if tools %}{{- '<|im_start|>system\\nYou may call functions:\\n<tools>' }}{%- for tool in tools %}{{- '\\n' }}{{- tool | tojson }}{%- endfor %}" +
+  '{{- \'\\n</tools>\\nAnswer a call with <tool_call>\\n{"name": <function-name>, "arguments": <args-json-object>}\\n</tool_call><|im_end|>\\n\' }}{%- endif %}' +
+  "{%- for message in messages %}{%- if message.role == 'tool' %}{{- '<|im_start|>user\\n<tool_response>\\n' + message.content + '\\n</tool_response><|im_end|>\\n' }}" +
+  "{%- elif message.role == 'assistant' and message.tool_calls %}{{- '<|im_start|>assistant' }}{%- if message.content %}{{- '\\n' + message.content }}{%- endif %}" +
+  "{%- for tool_call in message.tool_calls %}{%- if tool_call.function %}{%- set tool_call = tool_call.function %}{%- endif %}" +
+  "{{- '\\n<tool_call>\\n{\"name\": \"' + tool_call.name + '\", \"arguments\": ' }}{%- if tool_call.arguments is string %}{{- tool_call.arguments }}{%- else %}{{- tool_call.arguments | tojson }}{%- endif %}{{- '}\\n</tool_call>' }}{%- endfor %}{{- '<|im_end|>\\n' }}" +
+  "{%- else %}{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}{%- endif %}{%- endfor %}" +
+  "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
+
+const templates = { chatml, tools: toolsTemplate, none: undefined }
+
+// Mulberry32: 32 bits of state, the same numbers everywhere.
+function randomNumbers(seed) {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let t = Math.imul(state ^ (state >>> 15), 1 | state)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+// GPT-2's printable stand-ins for bytes (openai/gpt-2, encoder.py, bytes_to_unicode).
+function byteCharacters() {
+  const printable = (byte) => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174
+  let next = 256
+  return Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : next++))
+}
+
+/** Byte-pair encoding learned from the text above: pieces and merges, most frequent pair first. */
+function learnVocabulary(size) {
+  const characters = byteCharacters()
+  const words = new Map()
+  for (const word of trainingText.match(/ ?\p{L}+| ?\p{N}| ?[^\s\p{L}\p{N}]+|\s+/gu)) {
+    const pieces = [...Buffer.from(word)].map((byte) => characters[byte]).join('\0')
+    words.set(pieces, (words.get(pieces) ?? 0) + 1)
+  }
+  let corpus = [...words].map(([pieces, count]) => ({ pieces: pieces.split('\0'), count }))
+  const vocabulary = [...characters]
+  const merges = []
+  while (vocabulary.length < size) {
+    const pairs = new Map()
+    for (const { pieces, count } of corpus) {
+      for (let i = 0; i + 1 < pieces.length; i++) {
+        const pair = `${pieces[i]} ${pieces[i + 1]}`
+        pairs.set(pair, (pairs.get(pair) ?? 0) + count)
+      }
+    }
+    const [best] = [...pairs].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))
+    if (!best || best[1] < 2) break
+    const [left, right] = best[0].split(' ')
+    merges.push(best[0])
+    vocabulary.push(left + right)
+    corpus = corpus.map(({ pieces, count }) => {
+      const merged = []
+      for (let i = 0; i < pieces.length; i++) {
+        if (pieces[i] === left && pieces[i + 1] === right) merged.push(pieces[i] + pieces[++i])
+        else merged.push(pieces[i])
+      }
+      return { pieces: merged, count }
+    })
+  }
+  return { vocabulary: [...new Set(vocabulary)], merges }
+}
+
+function bpeMetadata(vocabularySize, template) {
+  const { vocabulary, merges } = learnVocabulary(500)
+  const tokens = [...vocabulary, ...specials]
+  while (tokens.length < vocabularySize) tokens.push(`<|filler_${tokens.length}|>`)
+  const end = tokens.indexOf('<|endoftext|>')
+  return {
+    tokens,
+    entries: [
+      { key: 'tokenizer.ggml.model', type: 'string', value: 'gpt2' },
+      { key: 'tokenizer.ggml.pre', type: 'string', value: 'smollm' },
+      { key: 'tokenizer.ggml.tokens', type: 'string', value: tokens },
+      // 1 normal, 3 control, 4 user defined: tags of reasoning and tools are text that is one token
+      { key: 'tokenizer.ggml.token_type', type: 'int32', value: tokens.map((token) => (/^<\|/.test(token) ? 3 : specials.includes(token) ? 4 : 1)) },
+      { key: 'tokenizer.ggml.merges', type: 'string', value: merges },
+      { key: 'tokenizer.ggml.bos_token_id', type: 'uint32', value: end },
+      { key: 'tokenizer.ggml.eos_token_id', type: 'uint32', value: tokens.indexOf('<|im_end|>') },
+      { key: 'tokenizer.ggml.add_bos_token', type: 'bool', value: false },
+      ...(template ? [{ key: 'tokenizer.chat_template', type: 'string', value: template }] : []),
+    ],
+  }
+}
+
+function floats(count, next) {
+  const values = new Float32Array(count)
+  for (let i = 0; i < count; i++) values[i] = next()
+  return new Uint8Array(values.buffer)
+}
+
+// Weights that mean nothing but keep activations finite: `spread` around zero, or all ones for norms.
+function tensorMaker(seed) {
+  const random = randomNumbers(seed)
+  return (name, dimensions, spread, type = 'F32') => {
+    const count = dimensions.reduce((product, dimension) => product * dimension, 1)
+    const bytes =
+      type === 'F32'
+        ? floats(count, spread === 'ones' ? () => 1 : spread === 'zeros' ? () => 0 : () => (random() * 2 - 1) * spread)
+        : undefined
+    return { name, type, dimensions, data: () => (bytes ? [bytes] : randomBlocks(type, dimensions, seed)) }
+  }
+}
+
+// Blocks with small finite scales, a megabyte of them over and over.
+function* randomBlocks(type, dimensions, seed) {
+  const total = tensorBytes(type, dimensions)
+  const random = randomNumbers(seed)
+  const blockBytes = { Q4_0: 18, Q4_1: 20, Q8_0: 34, F16: 2, BF16: 2 }[type]
+  if (!blockBytes) throw new RangeError(`No random blocks of type ${type}`)
+  const pattern = Buffer.alloc(Math.floor(2 ** 20 / blockBytes) * blockBytes)
+  for (let i = 0; i < pattern.length; i++) pattern[i] = Math.floor(random() * 256)
+  for (let at = 0; at < pattern.length; at += blockBytes) {
+    // f16 or bf16 of about ±0.01; every element of F16 and BF16 is its own "scale"
+    const scale = type === 'BF16' ? 0x3c23 : 0x211e
+    pattern.writeUInt16LE(scale + (pattern[at] & 0x7) + (random() < 0.5 && blockBytes === 2 ? 0x8000 : 0), at)
+    if (type === 'Q4_1') pattern.writeUInt16LE(0x8000 | 0x2c00, at + 2)
+  }
+  for (let left = total; left > 0; left -= pattern.length) yield pattern.subarray(0, Math.min(left, pattern.length))
+}
+
+const shapes = {
+  tiny: { layers: 2, width: 64, heads: 4, kvHeads: 2, feedForward: 128, vocabulary: 512, context: 8192 },
+  smol: { layers: 30, width: 576, heads: 9, kvHeads: 3, feedForward: 1536, vocabulary: 49152, context: 8192 },
+  oneb: { layers: 16, width: 2048, heads: 32, kvHeads: 8, feedForward: 8192, vocabulary: 128256, context: 8192 },
+}
+
+function llama({ shape = 'tiny', type = 'F32', template = 'chatml', seed = 1 }) {
+  const { layers, width, heads, kvHeads, feedForward, vocabulary, context } = shapes[shape]
+  const { entries } = bpeMetadata(vocabulary, templates[template] ?? (template === 'none' ? undefined : template))
+  const tensor = tensorMaker(seed)
+  const kvWidth = (width / heads) * kvHeads
+  // Larger than trained weights would be: greedy text of a random model then wanders instead of repeating one token.
+  const spread = 4 / Math.sqrt(width)
+  const tensors = [tensor('token_embd.weight', [width, vocabulary], 1, type === 'F32' ? 'F32' : type === 'Q4_0' ? 'Q8_0' : type), tensor('output_norm.weight', [width], 'ones')]
+  for (let i = 0; i < layers; i++) {
+    const add = (name, dimensions) => tensors.push(tensor(`blk.${i}.${name}.weight`, dimensions, spread, type))
+    tensors.push(tensor(`blk.${i}.attn_norm.weight`, [width], 'ones'), tensor(`blk.${i}.ffn_norm.weight`, [width], 'ones'))
+    add('attn_q', [width, width])
+    add('attn_k', [width, kvWidth])
+    add('attn_v', [width, kvWidth])
+    add('attn_output', [width, width])
+    add('ffn_gate', [width, feedForward])
+    add('ffn_up', [width, feedForward])
+    add('ffn_down', [feedForward, width])
+  }
+  return {
+    metadata: [
+      { key: 'general.architecture', type: 'string', value: 'llama' },
+      { key: 'general.name', type: 'string', value: `${shape} random` },
+      { key: 'general.file_type', type: 'uint32', value: { F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q8_0: 7, BF16: 32 }[type] },
+      { key: 'llama.block_count', type: 'uint32', value: layers },
+      { key: 'llama.context_length', type: 'uint32', value: context },
+      { key: 'llama.embedding_length', type: 'uint32', value: width },
+      { key: 'llama.feed_forward_length', type: 'uint32', value: feedForward },
+      { key: 'llama.attention.head_count', type: 'uint32', value: heads },
+      { key: 'llama.attention.head_count_kv', type: 'uint32', value: kvHeads },
+      { key: 'llama.attention.layer_norm_rms_epsilon', type: 'float32', value: 1e-5 },
+      { key: 'llama.rope.dimension_count', type: 'uint32', value: width / heads },
+      { key: 'llama.vocab_size', type: 'uint32', value: vocabulary },
+      ...entries,
+    ],
+    tensors,
+  }
+}
+
+function bert({ rerank = false, seed = 2 }) {
+  const width = 32
+  const layers = 2
+  const feedForward = 64
+  const words = [...new Set(trainingText.toLowerCase().match(/[a-z]+/g))].sort().slice(0, 150)
+  const letters = [...'abcdefghijklmnopqrstuvwxyz0123456789.,:;!?"\'(){}[]-']
+  // WordPiece in GGUF: ▁ marks the beginning of a word.
+  const tokens = [...new Set(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', ...letters.map((l) => `▁${l}`), ...letters, ...words.map((w) => `▁${w}`)])]
+  const tensor = tensorMaker(seed)
+  const tensors = [
+    tensor('token_embd.weight', [width, tokens.length], 1),
+    tensor('token_types.weight', [width, 2], 0.1),
+    tensor('position_embd.weight', [width, 128], 0.1),
+    tensor('token_embd_norm.weight', [width], 'ones'),
+    tensor('token_embd_norm.bias', [width], 'zeros'),
+  ]
+  for (let i = 0; i < layers; i++) {
+    const linear = (name, from, to) =>
+      tensors.push(tensor(`blk.${i}.${name}.weight`, [from, to], 1 / Math.sqrt(from)), tensor(`blk.${i}.${name}.bias`, [to], 'zeros'))
+    for (const name of ['attn_q', 'attn_k', 'attn_v', 'attn_output']) linear(name, width, width)
+    linear('ffn_up', width, feedForward)
+    linear('ffn_down', feedForward, width)
+    for (const name of ['attn_output_norm', 'layer_output_norm']) {
+      tensors.push(tensor(`blk.${i}.${name}.weight`, [width], 'ones'), tensor(`blk.${i}.${name}.bias`, [width], 'zeros'))
+    }
+  }
+  if (rerank) {
+    tensors.push(tensor('cls.weight', [width, width], 0.5), tensor('cls.bias', [width], 'zeros'))
+    tensors.push(tensor('cls.output.weight', [width, 1], 1), tensor('cls.output.bias', [1], 'zeros'))
+  }
+  return {
+    metadata: [
+      { key: 'general.architecture', type: 'string', value: 'bert' },
+      { key: 'general.name', type: 'string', value: rerank ? 'tiny reranker' : 'tiny embedder' },
+      { key: 'bert.block_count', type: 'uint32', value: layers },
+      { key: 'bert.context_length', type: 'uint32', value: 128 },
+      { key: 'bert.embedding_length', type: 'uint32', value: width },
+      { key: 'bert.feed_forward_length', type: 'uint32', value: feedForward },
+      { key: 'bert.attention.head_count', type: 'uint32', value: 4 },
+      { key: 'bert.attention.layer_norm_epsilon', type: 'float32', value: 1e-12 },
+      { key: 'bert.attention.causal', type: 'bool', value: false },
+      { key: 'bert.pooling_type', type: 'uint32', value: rerank ? 4 : 1 },
+      { key: 'tokenizer.ggml.model', type: 'string', value: 'bert' },
+      { key: 'tokenizer.ggml.pre', type: 'string', value: 'jina-v2-en' },
+      { key: 'tokenizer.ggml.token_type_count', type: 'uint32', value: 2 },
+      { key: 'tokenizer.ggml.tokens', type: 'string', value: tokens },
+      { key: 'tokenizer.ggml.token_type', type: 'int32', value: tokens.map((token) => (/^\[[A-Z]+\]$/.test(token) ? 3 : 1)) },
+      { key: 'tokenizer.ggml.bos_token_id', type: 'uint32', value: 2 },
+      { key: 'tokenizer.ggml.cls_token_id', type: 'uint32', value: 2 },
+      { key: 'tokenizer.ggml.eos_token_id', type: 'uint32', value: 3 },
+      { key: 'tokenizer.ggml.seperator_token_id', type: 'uint32', value: 3 },
+      { key: 'tokenizer.ggml.padding_token_id', type: 'uint32', value: 0 },
+      { key: 'tokenizer.ggml.unknown_token_id', type: 'uint32', value: 1 },
+      { key: 'tokenizer.ggml.mask_token_id', type: 'uint32', value: 4 },
+    ],
+    tensors,
+  }
+}
+
+function lora({ seed = 3 }) {
+  const { layers, width } = shapes.tiny
+  const rank = 4
+  const tensor = tensorMaker(seed)
+  const tensors = []
+  for (let i = 0; i < layers; i++) {
+    tensors.push(tensor(`blk.${i}.attn_q.weight.lora_a`, [width, rank], 0.5), tensor(`blk.${i}.attn_q.weight.lora_b`, [rank, width], 0.5))
+    tensors.push(tensor(`blk.${i}.attn_output.weight.lora_a`, [width, rank], 0.5), tensor(`blk.${i}.attn_output.weight.lora_b`, [rank, width], 0.5))
+  }
+  return {
+    metadata: [
+      { key: 'general.architecture', type: 'string', value: 'llama' },
+      { key: 'general.type', type: 'string', value: 'adapter' },
+      { key: 'adapter.type', type: 'string', value: 'lora' },
+      { key: 'adapter.lora.alpha', type: 'float32', value: 8 },
+    ],
+    tensors,
+  }
+}
+
+const kinds = {
+  llama,
+  bert,
+  rerank: (options) => bert({ ...options, rerank: true }),
+  lora,
+}
+
+/** Writes a model. `kind`: llama, bert, rerank or lora; `template`: chatml, tools, none, or a Jinja text. */
+export function makeTinyModel(path, { kind = 'llama', ...options } = {}) {
+  const { metadata, tensors } = kinds[kind](options)
+  writeGguf(path, metadata, tensors)
+  return path
+}
+
+/** The parts of a tiny model, for tests that break them. */
+export function tinyModelParts({ kind = 'llama', ...options } = {}) {
+  return kinds[kind](options)
+}
+
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: { kind: { type: 'string' }, template: { type: 'string' }, shape: { type: 'string' }, type: { type: 'string' } },
+  })
+  if (positionals.length !== 1) throw new Error('Expected one path to write to')
+  makeTinyModel(positionals[0], values)
+}
