@@ -64,7 +64,8 @@ void Scheduler::Loop::Take(std::vector<Command>&& commands) {
       continue;
     }
     std::unique_ptr<Request> request = std::move(command.request);
-    if (int(waiting_.size()) >= options_.queue_limit) {
+    // Those who will be admitted in this turn do not wait.
+    if (int(waiting_.size() + running_.size()) >= options_.queue_limit + options_.sequences) {
       events_.push_back(Event::Failed(request->id, ErrorCode::kQueueFull,
                                       "Expected at most " + std::to_string(options_.queue_limit) +
                                           " waiting requests: try again when some have finished"));

@@ -1,0 +1,14 @@
+import type { GgufEntry, GgufTensorSource } from '../lib/gguf/writer.js'
+
+export interface TinyModelOptions {
+  kind?: 'llama' | 'bert' | 'rerank' | 'lora'
+  template?: string
+  shape?: 'tiny' | 'smol' | 'oneb'
+  type?: string
+  seed?: number
+}
+export function makeTinyModel(path: string, options?: TinyModelOptions): string
+export function tinyModelParts(options?: TinyModelOptions): {
+  metadata: GgufEntry[]
+  tensors: GgufTensorSource[]
+}

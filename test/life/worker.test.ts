@@ -1,0 +1,41 @@
+import { expect, inject, it } from 'vitest'
+import { runScript } from '../helpers/run-script.js'
+
+const inWorkers = (count: number, body: string, then: string) => `
+const { Worker } = await import('node:worker_threads')
+const entry = ${JSON.stringify(new URL('../../dist/index.js', import.meta.url).href)}
+const source = \`
+  const { parentPort } = require('node:worker_threads')
+  import('\${entry}').then(async (sotto) => { ${body.replaceAll('`', '\\`').replaceAll('${', '\\${')} }).catch((error) => { throw error })
+\`
+const workers = Array.from({ length: ${count} }, () => new Worker(source, { eval: true }))
+const messages = await Promise.all(workers.map((worker) => new Promise((resolve, reject) => { worker.once('message', resolve); worker.once('error', reject) })))
+${then}
+`
+const model = (path: string) => `const model = await sotto.loadModel(${JSON.stringify(path)});`
+
+it('four workers load a model each and write the same text', async () => {
+  const body = `${model(inject('models').tiny)} parentPort.postMessage(await model.complete('Once', { temperature: 0, maxTokens: 20 }).text()); await model.close()`
+  const outcome = await runScript(inWorkers(4, body, 'console.log(new Set(messages).size, messages[0].length > 0)'))
+  expect(outcome).toEqual({ code: 0, signal: null, stdout: '1 true\n', stderr: '' })
+})
+
+it.each([
+  ['mid-token', (real: string) => `${model(real)} for await (const _ of model.complete('Once', { ignoreEos: true })) parentPort.postMessage('going')`],
+  ['during prefill', (real: string) => `${model(real)} model.complete(Array.from({ length: 4000 }, (_, i) => 400 + i % 999)); setTimeout(() => parentPort.postMessage('going'), 50)`],
+  ['while loading', (real: string) => `sotto.loadModel(${JSON.stringify(real)}, { mmap: false, onProgress: () => parentPort.postMessage('going') })`],
+  ['while embedding', (real: string) => `${model(real)} model.embed(Array(100).fill('word '.repeat(100))); setTimeout(() => parentPort.postMessage('going'), 50)`],
+  ['when idle', (real: string) => `${model(real)} parentPort.postMessage('going')`],
+])('workers that are terminated %s leave the process whole', async (_, body) => {
+  const then = `await Promise.all(workers.map((worker) => worker.terminate()))
+const model = await sotto.loadModel(${JSON.stringify(inject('models').tiny)})
+console.log((await model.complete('Once', { maxTokens: 5, ignoreEos: true }).result).usage.tokensGenerated)`
+  const outcome = await runScript(inWorkers(3, body(inject('models').real), then))
+  expect(outcome).toEqual({ code: 0, signal: null, stdout: '5\n', stderr: '' })
+})
+
+it('a worker that calls process.exit mid-token ends alone', async () => {
+  const body = `${model(inject('models').real)} for await (const _ of model.complete('Once', { ignoreEos: true })) { parentPort.postMessage('x'); process.exit(0) }`
+  const outcome = await runScript(inWorkers(2, body, "console.log('alive')"))
+  expect(outcome).toEqual({ code: 0, signal: null, stdout: 'alive\n', stderr: '' })
+})
