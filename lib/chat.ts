@@ -1,10 +1,24 @@
 // chat.ts: a conversation: its messages, and the answers that are added to them. Templates, tool calls and reasoning are
 // upstream's formats; this file keeps the history and nothing else.
 
-import { type CompletionOptions, type GenerationOptions, generationRules, nativeGeneration } from './completion.js'
+import {
+  type CompletionOptions,
+  type GenerationOptions,
+  generationRules,
+  nativeGeneration,
+} from './completion.js'
 import { received, SottoError } from './errors.js'
 import type { NativeChatInput, NativeCompletion, NativeModel } from './native.js'
-import { checkOptions, checkText, flag, object, oneOf, type OptionRules, text, toJson } from './options.js'
+import {
+  checkOptions,
+  checkText,
+  flag,
+  type OptionRules,
+  object,
+  oneOf,
+  text,
+  toJson,
+} from './options.js'
 import type { RequestRouter } from './request-router.js'
 import { type ChatPart, type StreamResult, TokenStream, type ToolCall } from './token-stream.js'
 
@@ -51,7 +65,13 @@ const toolRule = {
   expected: 'an array of { name, description?, parameters? }',
   accepts: (value: unknown): value is ToolDefinition[] =>
     Array.isArray(value) &&
-    value.every((tool) => typeof tool === 'object' && tool !== null && typeof tool.name === 'string' && tool.name !== ''),
+    value.every(
+      (tool) =>
+        typeof tool === 'object' &&
+        tool !== null &&
+        typeof tool.name === 'string' &&
+        tool.name !== '',
+    ),
 }
 
 export const templateRules: OptionRules<TemplateOptions> = {
@@ -67,7 +87,10 @@ export const templateRules: OptionRules<TemplateOptions> = {
 const answerRules: OptionRules<ChatAnswerOptions> = { ...generationRules, ...templateRules }
 
 /** @internal */
-export function nativeChatInput(messages: ChatMessage[], options: TemplateOptions): NativeChatInput {
+export function nativeChatInput(
+  messages: ChatMessage[],
+  options: TemplateOptions,
+): NativeChatInput {
   return {
     messages: toJson('messages', messages.map(toOpenAi), 'ERR_TEMPLATE_INVALID'),
     tools: options.tools?.length
@@ -75,7 +98,11 @@ export function nativeChatInput(messages: ChatMessage[], options: TemplateOption
           'tools',
           options.tools.map((tool) => ({
             type: 'function',
-            function: { name: tool.name, description: tool.description ?? '', parameters: tool.parameters ?? { type: 'object', properties: {} } },
+            function: {
+              name: tool.name,
+              description: tool.description ?? '',
+              parameters: tool.parameters ?? { type: 'object', properties: {} },
+            },
           })),
           'ERR_TEMPLATE_INVALID',
         )
@@ -85,7 +112,9 @@ export function nativeChatInput(messages: ChatMessage[], options: TemplateOption
     addGenerationPrompt: options.addGenerationPrompt ?? true,
     enableThinking: options.reasoning ?? true,
     template: options.template ?? '',
-    templateArguments: options.templateArguments ? toJson('templateArguments', options.templateArguments, 'ERR_TEMPLATE_INVALID') : '',
+    templateArguments: options.templateArguments
+      ? toJson('templateArguments', options.templateArguments, 'ERR_TEMPLATE_INVALID')
+      : '',
     jsonSchema: '',
     grammar: '',
   }
@@ -109,7 +138,12 @@ function toOpenAi(message: ChatMessage): object {
           : {}),
       }
     case 'tool':
-      return { role: 'tool', content: message.content, tool_call_id: message.toolCallId, ...(message.name ? { name: message.name } : {}) }
+      return {
+        role: 'tool',
+        content: message.content,
+        tool_call_id: message.toolCallId,
+        ...(message.name ? { name: message.name } : {}),
+      }
     default:
       return { role: message.role, content: message.content }
   }
@@ -118,7 +152,10 @@ function toOpenAi(message: ChatMessage): object {
 /** @internal */
 export function checkMessages(what: string, messages: unknown): ChatMessage[] {
   if (!Array.isArray(messages)) {
-    throw new SottoError('ERR_TEMPLATE_INVALID', `Expected ${what} to be an array of messages, received ${received(messages)}`)
+    throw new SottoError(
+      'ERR_TEMPLATE_INVALID',
+      `Expected ${what} to be an array of messages, received ${received(messages)}`,
+    )
   }
   messages.forEach((message, i) => {
     checkMessage(`${what}[${i}]`, message)
@@ -129,20 +166,32 @@ export function checkMessages(what: string, messages: unknown): ChatMessage[] {
 function checkMessage(what: string, message: unknown): void {
   const candidate = message as Partial<Record<string, unknown>> | null
   if (typeof candidate !== 'object' || candidate === null) {
-    throw new SottoError('ERR_TEMPLATE_INVALID', `Expected ${what} to be { role, content }, received ${received(message)}`)
+    throw new SottoError(
+      'ERR_TEMPLATE_INVALID',
+      `Expected ${what} to be { role, content }, received ${received(message)}`,
+    )
   }
   const roles = ['system', 'user', 'assistant', 'tool']
   if (!roles.includes(candidate['role'] as string)) {
-    throw new SottoError('ERR_TEMPLATE_INVALID', `Expected ${what}.role to be one of ${roles.join(', ')}, received ${received(candidate['role'])}`)
+    throw new SottoError(
+      'ERR_TEMPLATE_INVALID',
+      `Expected ${what}.role to be one of ${roles.join(', ')}, received ${received(candidate['role'])}`,
+    )
   }
   checkText(`${what}.content`, candidate['content'])
   if (candidate['role'] === 'tool' && typeof candidate['toolCallId'] !== 'string') {
-    throw new SottoError('ERR_TEMPLATE_INVALID', `Expected ${what}.toolCallId to be the id of the call that this answers, received ${received(candidate['toolCallId'])}`)
+    throw new SottoError(
+      'ERR_TEMPLATE_INVALID',
+      `Expected ${what}.toolCallId to be the id of the call that this answers, received ${received(candidate['toolCallId'])}`,
+    )
   }
 }
 
 /** @internal */
-export function nativeChat(messages: ChatMessage[], options: ChatAnswerOptions): Omit<NativeCompletion, 'id'> {
+export function nativeChat(
+  messages: ChatMessage[],
+  options: ChatAnswerOptions,
+): Omit<NativeCompletion, 'id'> {
   const { id: _, ...request } = nativeGeneration(0, options as CompletionOptions)
   return { ...request, chat: nativeChatInput(messages, options) }
 }
@@ -175,13 +224,17 @@ export class Chat {
     const { system, messages, ...defaults } = checkOptions<ChatOptions>('options', given, {
       ...answerRules,
       system: text(),
-      messages: { expected: 'an array of messages', accepts: (value): value is ChatMessage[] => Array.isArray(value) },
+      messages: {
+        expected: 'an array of messages',
+        accepts: (value): value is ChatMessage[] => Array.isArray(value),
+      },
     })
     this.#native = native
     this.#router = router
     this.#defaults = defaults
     this.#messages = checkMessages('messages', messages ?? []).slice()
-    if (system !== undefined) this.#messages.unshift({ role: 'system', content: checkText('system', system) })
+    if (system !== undefined)
+      this.#messages.unshift({ role: 'system', content: checkText('system', system) })
   }
 
   /** The messages so far, oldest first; a copy. */
@@ -196,11 +249,20 @@ export class Chat {
    * Errors: `ERR_OPTION_INVALID` while another answer is being written; `ERR_TEMPLATE_MISSING`, `ERR_TEMPLATE_INVALID`,
    * `ERR_PROMPT_TOO_LONG` from the stream.
    */
-  send(message: string | ChatMessage | ChatMessage[], options?: ChatAnswerOptions): TokenStream<ChatPart> {
+  send(
+    message: string | ChatMessage | ChatMessage[],
+    options?: ChatAnswerOptions,
+  ): TokenStream<ChatPart> {
     if (this.#answering) {
-      throw new SottoError('ERR_OPTION_INVALID', 'Expected one answer at a time: await the result of the last send(), or fork() the chat')
+      throw new SottoError(
+        'ERR_OPTION_INVALID',
+        'Expected one answer at a time: await the result of the last send(), or fork() the chat',
+      )
     }
-    const added = typeof message === 'string' ? [{ role: 'user' as const, content: checkText('message', message) }] : checkMessages('message', [message].flat())
+    const added =
+      typeof message === 'string'
+        ? [{ role: 'user' as const, content: checkText('message', message) }]
+        : checkMessages('message', [message].flat())
     const merged = { ...this.#defaults, ...checkAnswerOptions(options) }
     const messages = [...this.#messages, ...added]
     const native = this.#native()

@@ -88,13 +88,22 @@ export function nativeGeneration(id: number, options: GenerationOptions): Native
     logprobs: options.logprobs ?? -1,
     reusePrefix: options.reusePrefix ?? true,
     grammar: options.grammar ?? '',
-    jsonSchema: schema === undefined ? '' : typeof schema === 'string' ? schema : toJson('options.jsonSchema', schema, 'ERR_SCHEMA_INVALID'),
+    jsonSchema:
+      schema === undefined
+        ? ''
+        : typeof schema === 'string'
+          ? schema
+          : toJson('options.jsonSchema', schema, 'ERR_SCHEMA_INVALID'),
     sampling: nativeSampling(options),
   }
 }
 
 /** @internal */
-export function nativeCompletion(id: number, prompt: Prompt, given: unknown): NativeCompletion & { signal?: AbortSignal } {
+export function nativeCompletion(
+  id: number,
+  prompt: Prompt,
+  given: unknown,
+): NativeCompletion & { signal?: AbortSignal } {
   const options = checkOptions<CompletionOptions>('options', given, completionRules)
   const request: NativeCompletion & { signal?: AbortSignal } = nativeGeneration(id, options)
   if (typeof prompt === 'string') {
@@ -111,7 +120,10 @@ export function nativeCompletion(id: number, prompt: Prompt, given: unknown): Na
 /** @internal */
 export function checkTokens(tokens: unknown): Int32Array {
   if (tokens instanceof Int32Array) return tokens
-  if (Array.isArray(tokens) && tokens.every((token) => Number.isInteger(token) && token >= 0 && token < 2 ** 31)) {
+  if (
+    Array.isArray(tokens) &&
+    tokens.every((token) => Number.isInteger(token) && token >= 0 && token < 2 ** 31)
+  ) {
     return Int32Array.from(tokens as number[])
   }
   throw new SottoError(

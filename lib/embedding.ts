@@ -106,7 +106,8 @@ function runVectors(
   request: NativeEmbedding,
 ): Promise<Float32Array[]> {
   return new Promise((resolve, reject) => {
-    const aborted = () => new SottoError('ERR_ABORTED', 'The embedding was aborted', { cause: signal?.reason })
+    const aborted = () =>
+      new SottoError('ERR_ABORTED', 'The embedding was aborted', { cause: signal?.reason })
     if (signal?.aborted) {
       reject(aborted())
       return
@@ -124,7 +125,10 @@ function runVectors(
           if ((payload as { finishReason: string }).finishReason === 'abort') reject(aborted())
           else resolve(rows)
         } else if (kind === NativeEventKind.failed) {
-          const { code, message } = payload as { code: ConstructorParameters<typeof SottoError>[0]; message: string }
+          const { code, message } = payload as {
+            code: ConstructorParameters<typeof SottoError>[0]
+            message: string
+          }
           target.fail(new SottoError(code, message))
         }
       },

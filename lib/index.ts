@@ -1,6 +1,13 @@
 // index.ts: the public surface: re-exports and nothing else.
 
-export type { Chat, ChatAnswerOptions, ChatMessage, ChatOptions, TemplateOptions, ToolDefinition } from './chat.js'
+export type {
+  Chat,
+  ChatAnswerOptions,
+  ChatMessage,
+  ChatOptions,
+  TemplateOptions,
+  ToolDefinition,
+} from './chat.js'
 export type { CompletionOptions, GenerationOptions, Prompt } from './completion.js'
 export type { EmbeddingOptions, RankedDocument, RerankOptions } from './embedding.js'
 export { type ErrorCode, errorCodes, SottoError } from './errors.js'

@@ -8,9 +8,28 @@ import { checkModelFile } from './gguf/gate.js'
 import { checkPaths, Model } from './model.js'
 import { resolveModel } from './models/store.js'
 import { fromNative, type NativeModelOptions, native } from './native.js'
-import { abortSignal, anyOf, callback, checkOptions, flag, integer, listOf, type OptionRules, object, oneOf, text } from './options.js'
+import {
+  abortSignal,
+  anyOf,
+  callback,
+  checkOptions,
+  flag,
+  integer,
+  listOf,
+  type OptionRules,
+  object,
+  oneOf,
+  text,
+} from './options.js'
 import { RequestRouter } from './request-router.js'
-import { probeThreads, recallThreads, rememberThreads, resolveThreads, type Threads, threadKey } from './threads.js'
+import {
+  probeThreads,
+  recallThreads,
+  rememberThreads,
+  resolveThreads,
+  type Threads,
+  threadKey,
+} from './threads.js'
 
 const cacheTypes = ['f16', 'f32', 'bf16', 'q8_0', 'q4_0', 'q4_1', 'iq4_nl', 'q5_0', 'q5_1'] as const
 export type CacheType = (typeof cacheTypes)[number]
@@ -71,10 +90,17 @@ const loadRules: OptionRules<LoadOptions> = {
     accepts: (value): value is { path: string; scale?: number }[] =>
       Array.isArray(value) &&
       value.every(
-        (a) => typeof a === 'object' && a !== null && typeof a.path === 'string' && (a.scale === undefined || Number.isFinite(a.scale)),
+        (a) =>
+          typeof a === 'object' &&
+          a !== null &&
+          typeof a.path === 'string' &&
+          (a.scale === undefined || Number.isFinite(a.scale)),
       ),
   },
-  threads: { expected: "'auto', a count or an object", accepts: (_value): _value is Threads => true }, // threads.ts says more
+  threads: {
+    expected: "'auto', a count or an object",
+    accepts: (_value): _value is Threads => true,
+  }, // threads.ts says more
   cacheType: anyOf<CacheType | { k?: CacheType; v?: CacheType }>(
     oneOf(...cacheTypes),
     object('an object { k, v } of such types'),
@@ -104,15 +130,23 @@ const cachedSequences = 24
  * console.log(model.info.description)
  * ```
  */
-export async function loadModel(nameOrPath: string | string[], given?: LoadOptions): Promise<Model> {
+export async function loadModel(
+  nameOrPath: string | string[],
+  given?: LoadOptions,
+): Promise<Model> {
   const options = checkOptions<LoadOptions>('options', given, loadRules)
   throwIfAborted(options.signal)
   const named = checkPaths(nameOrPath)
   const paths = typeof named === 'string' ? [await resolveModel(named)] : named
   const [file] = await Promise.all(paths.map((path) => checkModelFile(path)))
-  for (const adapter of options.adapters ?? []) await checkModelFile(adapter.path, { adapter: true })
+  for (const adapter of options.adapters ?? [])
+    await checkModelFile(adapter.path, { adapter: true })
   const cacheType = readCacheType(options.cacheType)
-  checkMemory(estimateMemory(file!, { contextSize: options.contextSize ?? defaultContext, ...cacheType }).total, options)
+  checkMemory(
+    estimateMemory(file!, { contextSize: options.contextSize ?? defaultContext, ...cacheType })
+      .total,
+    options,
+  )
   throwIfAborted(options.signal)
 
   const { cpu } = native().systemInfo()
@@ -132,7 +166,10 @@ export async function loadModel(nameOrPath: string | string[], given?: LoadOptio
     queueLimit: options.queueLimit ?? 1024,
     cacheTypeK: cacheType.k,
     cacheTypeV: cacheType.v,
-    flashAttention: options.flashAttention === undefined || options.flashAttention === 'auto' ? -1 : Number(options.flashAttention),
+    flashAttention:
+      options.flashAttention === undefined || options.flashAttention === 'auto'
+        ? -1
+        : Number(options.flashAttention),
     offloadKv: options.offloadKv ?? true,
     prefixCache: options.prefixCache ?? true,
     pooling: options.pooling ?? 'auto',
@@ -191,7 +228,8 @@ function report(onProgress: NonNullable<LoadOptions['onProgress']>, fraction: nu
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new SottoError('ERR_ABORTED', 'Loading was aborted', { cause: signal.reason })
+  if (signal?.aborted)
+    throw new SottoError('ERR_ABORTED', 'Loading was aborted', { cause: signal.reason })
 }
 
 function readCacheType(option: LoadOptions['cacheType']): { k: CacheType; v: CacheType } {

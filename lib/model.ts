@@ -1,9 +1,26 @@
 // model.ts: a loaded model and everything one can ask of it. Checks and shapes live in the files named after them; this one
 // connects them with the native model.
 
-import { Chat, type ChatAnswerOptions, type ChatMessage, type ChatOptions, checkAnswerOptions, checkMessages, nativeChat, nativeChatInput, type TemplateOptions, templateRules } from './chat.js'
+import {
+  Chat,
+  type ChatAnswerOptions,
+  type ChatMessage,
+  type ChatOptions,
+  checkAnswerOptions,
+  checkMessages,
+  nativeChat,
+  nativeChatInput,
+  type TemplateOptions,
+  templateRules,
+} from './chat.js'
 import { type CompletionOptions, checkTokens, nativeCompletion, type Prompt } from './completion.js'
-import { embed, type EmbeddingOptions, type RankedDocument, type RerankOptions, rerank } from './embedding.js'
+import {
+  type EmbeddingOptions,
+  embed,
+  type RankedDocument,
+  type RerankOptions,
+  rerank,
+} from './embedding.js'
 import { received, SottoError } from './errors.js'
 import { fromNative, type NativeModel, type NativeModelInfo } from './native.js'
 import { type ChatCompletion, type Completion, toChatCompletion, toCompletion } from './openai.js'
@@ -58,7 +75,8 @@ export class Model implements AsyncDisposable {
   }
 
   #open(): NativeModel {
-    if (this.#closing) throw new SottoError('ERR_MODEL_CLOSED', 'The model is closed: load it again')
+    if (this.#closing)
+      throw new SottoError('ERR_MODEL_CLOSED', 'The model is closed: load it again')
     return this.#native
   }
 
@@ -78,7 +96,9 @@ export class Model implements AsyncDisposable {
   complete(prompt: Prompt, options?: CompletionOptions): TokenStream {
     const native = this.#open()
     const { signal, ...request } = nativeCompletion(0, prompt, options)
-    const state = this.#router.startAnswer(native, signal, (id) => native.submit({ ...request, id }))
+    const state = this.#router.startAnswer(native, signal, (id) =>
+      native.submit({ ...request, id }),
+    )
     return new TokenStream(state as never)
   }
 
@@ -94,11 +114,16 @@ export class Model implements AsyncDisposable {
   }
 
   /** Answers a conversation and resolves with an OpenAI-shaped `chat.completion` object. */
-  async createChatCompletion(messages: ChatMessage[], options?: ChatAnswerOptions): Promise<ChatCompletion> {
+  async createChatCompletion(
+    messages: ChatMessage[],
+    options?: ChatAnswerOptions,
+  ): Promise<ChatCompletion> {
     const native = this.#open()
     const checked = checkAnswerOptions(options)
     const request = nativeChat(checkMessages('messages', messages), checked)
-    const state = this.#router.startAnswer(native, checked.signal, (id) => native.submit({ ...request, id }))
+    const state = this.#router.startAnswer(native, checked.signal, (id) =>
+      native.submit({ ...request, id }),
+    )
     return toChatCompletion(this.#name(), await new TokenStream(state as never).result)
   }
 
@@ -116,21 +141,37 @@ export class Model implements AsyncDisposable {
    */
   embed(texts: string[], options?: EmbeddingOptions): Promise<Float32Array[]>
   embed(text: string, options?: EmbeddingOptions): Promise<Float32Array>
-  async embed(texts: string | string[], options?: EmbeddingOptions): Promise<Float32Array | Float32Array[]> {
+  async embed(
+    texts: string | string[],
+    options?: EmbeddingOptions,
+  ): Promise<Float32Array | Float32Array[]> {
     const native = this.#open()
-    const rows = await embed(native, this.#router, typeof texts === 'string' ? [texts] : texts, options)
+    const rows = await embed(
+      native,
+      this.#router,
+      typeof texts === 'string' ? [texts] : texts,
+      options,
+    )
     return typeof texts === 'string' ? rows[0]! : rows
   }
 
   /** Documents by relevance to a query, best first. Needs a reranking model. Errors: `ERR_RERANK_UNSUPPORTED`. */
-  async rerank(query: string, documents: string[], options?: RerankOptions): Promise<RankedDocument[]> {
+  async rerank(
+    query: string,
+    documents: string[],
+    options?: RerankOptions,
+  ): Promise<RankedDocument[]> {
     return rerank(this.#open(), this.#router, query, documents, options)
   }
 
   /** Text to tokens. */
   async tokenize(text: string, options?: TokenizeOptions): Promise<Int32Array> {
     const native = this.#open()
-    const { addSpecial = false, parseSpecial = false } = checkOptions<TokenizeOptions>('options', options, tokenizeRules)
+    const { addSpecial = false, parseSpecial = false } = checkOptions<TokenizeOptions>(
+      'options',
+      options,
+      tokenizeRules,
+    )
     return native.tokenize(checkText('text', text), addSpecial, parseSpecial).catch(rethrow)
   }
 
@@ -142,7 +183,9 @@ export class Model implements AsyncDisposable {
   /** Tokens to text; bytes that are not UTF-8 become U+FFFD. */
   detokenize(tokens: Int32Array | number[], options?: DetokenizeOptions): string {
     const native = this.#open()
-    const { special = false } = checkOptions<DetokenizeOptions>('options', options, { special: flag() })
+    const { special = false } = checkOptions<DetokenizeOptions>('options', options, {
+      special: flag(),
+    })
     try {
       return native.detokenize(checkTokens(tokens), special)
     } catch (error) {
@@ -154,7 +197,9 @@ export class Model implements AsyncDisposable {
   async applyTemplate(messages: ChatMessage[], options?: TemplateOptions): Promise<string> {
     const native = this.#open()
     const checked = checkOptions<TemplateOptions>('options', options, templateRules)
-    return native.applyTemplate(nativeChatInput(checkMessages('messages', messages), checked)).catch(rethrow)
+    return native
+      .applyTemplate(nativeChatInput(checkMessages('messages', messages), checked))
+      .catch(rethrow)
   }
 
   /**
@@ -182,7 +227,12 @@ function rethrow(error: unknown): never {
 /** @internal */
 export function checkPaths(paths: unknown): string | string[] {
   if (typeof paths === 'string' && paths !== '') return paths
-  if (Array.isArray(paths) && paths.length > 0 && paths.every((path) => typeof path === 'string' && path !== '')) return paths
+  if (
+    Array.isArray(paths) &&
+    paths.length > 0 &&
+    paths.every((path) => typeof path === 'string' && path !== '')
+  )
+    return paths
   throw new SottoError(
     'ERR_OPTION_INVALID',
     `Expected a model name, a path or an array of paths, received ${received(paths)}`,

@@ -239,7 +239,8 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 function loadBinding(): NativeBinding {
   let path: string
   try {
-    path = require('node-gyp-build').path(root) as string
+    // SOTTO_ADDON names another build of the addon: one with a sanitizer, a debugger, other backends.
+    path = process.env['SOTTO_ADDON'] ?? (require('node-gyp-build').path(root) as string)
   } catch (cause) {
     throw new SottoError(
       'ERR_NATIVE_MISSING',

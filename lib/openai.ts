@@ -22,7 +22,12 @@ export interface Completion {
   /** Unix time in seconds. */
   created: number
   model: string
-  choices: { text: string; index: number; logprobs: CompletionLogprobs | null; finish_reason: 'stop' | 'length' }[]
+  choices: {
+    text: string
+    index: number
+    logprobs: CompletionLogprobs | null
+    finish_reason: 'stop' | 'length'
+  }[]
   usage: CompletionUsage
 }
 
@@ -64,13 +69,20 @@ function finish(reason: FinishReason): 'stop' | 'length' {
 function logprobs(tokens: TokenLogprobs[] | undefined): CompletionLogprobs | null {
   if (!tokens) return null
   const decoder = new TextDecoder()
-  const result: CompletionLogprobs = { tokens: [], token_logprobs: [], top_logprobs: [], text_offset: [] }
+  const result: CompletionLogprobs = {
+    tokens: [],
+    token_logprobs: [],
+    top_logprobs: [],
+    text_offset: [],
+  }
   let offset = 0
   for (const { bytes, logprob, top } of tokens) {
     const text = decoder.decode(bytes)
     result.tokens.push(text)
     result.token_logprobs.push(logprob)
-    result.top_logprobs.push(Object.fromEntries(top.map((entry) => [decoder.decode(entry.bytes), entry.logprob])))
+    result.top_logprobs.push(
+      Object.fromEntries(top.map((entry) => [decoder.decode(entry.bytes), entry.logprob])),
+    )
     result.text_offset.push(offset)
     offset += text.length
   }
@@ -82,7 +94,14 @@ export function toCompletion(model: string, result: StreamResult): Completion {
   return {
     ...base('cmpl', model),
     object: 'text_completion',
-    choices: [{ text: result.text, index: 0, logprobs: logprobs(result.logprobs), finish_reason: finish(result.finishReason) }],
+    choices: [
+      {
+        text: result.text,
+        index: 0,
+        logprobs: logprobs(result.logprobs),
+        finish_reason: finish(result.finishReason),
+      },
+    ],
     usage: usage(result),
   }
 }
@@ -106,7 +125,8 @@ export function toChatCompletion(model: string, result: StreamResult): ChatCompl
           ...(result.reasoning ? { reasoning_content: result.reasoning } : {}),
           ...(calls.length > 0 ? { tool_calls: calls } : {}),
         },
-        finish_reason: result.finishReason === 'toolCalls' ? 'tool_calls' : finish(result.finishReason),
+        finish_reason:
+          result.finishReason === 'toolCalls' ? 'tool_calls' : finish(result.finishReason),
       },
     ],
     usage: usage(result),

@@ -9,7 +9,9 @@ export interface OptionRule<T> {
   accepts: (value: unknown) => value is T
 }
 
-export type OptionRules<Options> = { [Name in keyof Options]-?: OptionRule<NonNullable<Options[Name]>> }
+export type OptionRules<Options> = {
+  [Name in keyof Options]-?: OptionRule<NonNullable<Options[Name]>>
+}
 
 function rule<T>(expected: string, accepts: (value: unknown) => boolean): OptionRule<T> {
   return { expected, accepts: accepts as (value: unknown) => value is T }
@@ -44,7 +46,9 @@ export const listOf = <T>(item: OptionRule<T>, most = Number.POSITIVE_INFINITY) 
 export const object = <T extends object>(expected: string) =>
   rule<T>(expected, (value) => typeof value === 'object' && value !== null && !Array.isArray(value))
 export const anyOf = <T>(...rules: OptionRule<T>[]) =>
-  rule<T>(rules.map((r) => r.expected).join(', or '), (value) => rules.some((r) => r.accepts(value)))
+  rule<T>(rules.map((r) => r.expected).join(', or '), (value) =>
+    rules.some((r) => r.accepts(value)),
+  )
 
 /**
  * Returns the options that are set, checked one by one. `undefined` counts as not set.
@@ -135,7 +139,11 @@ export function checkText(what: string, value: unknown): string {
 }
 
 /** JSON text of a value that the caller may have nested without end. */
-export function toJson(what: string, value: unknown, code: 'ERR_SCHEMA_INVALID' | 'ERR_TEMPLATE_INVALID'): string {
+export function toJson(
+  what: string,
+  value: unknown,
+  code: 'ERR_SCHEMA_INVALID' | 'ERR_TEMPLATE_INVALID',
+): string {
   let json: string | undefined
   try {
     json = JSON.stringify(value)
@@ -144,7 +152,10 @@ export function toJson(what: string, value: unknown, code: 'ERR_SCHEMA_INVALID' 
     throw new SottoError(code, `Expected ${what} to be representable as JSON: ${reason}`, { cause })
   }
   if (json === undefined) {
-    throw new SottoError(code, `Expected ${what} to be representable as JSON, received ${received(value)}`)
+    throw new SottoError(
+      code,
+      `Expected ${what} to be representable as JSON, received ${received(value)}`,
+    )
   }
   return json
 }

@@ -43,7 +43,9 @@ export class RequestRouter {
       try {
         target.accept(events[i + 1] as number, events[i + 2])
       } catch (error) {
-        target.fail(new SottoError('ERR_INTERNAL', 'A reader of the stream failed', { cause: error }))
+        target.fail(
+          new SottoError('ERR_INTERNAL', 'A reader of the stream failed', { cause: error }),
+        )
       }
       if (target.finished) this.#targets.delete(id)
     }

@@ -119,7 +119,9 @@ const randomSeed = 0xffffffff // LLAMA_DEFAULT_SEED
 export function nativeSampling(options: SamplingOptions): NativeSampling {
   const [tokens, values] = readLogitBias(options.logitBias)
   return {
-    order: (options.samplers ?? (Object.keys(nativeNames) as SamplerName[])).map((name) => nativeNames[name]),
+    order: (options.samplers ?? (Object.keys(nativeNames) as SamplerName[])).map(
+      (name) => nativeNames[name],
+    ),
     seed: options.seed ?? randomSeed,
     minKeep: options.minKeep ?? 0,
     temperature: options.temperature ?? 0.8,

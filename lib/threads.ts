@@ -4,7 +4,12 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { received, SottoError } from './errors.js'
 import { homeFolder } from './models/home.js'
-import type { NativeModel, NativeModelInfo, NativeSystemInfo, NativeThreadOptions } from './native.js'
+import type {
+  NativeModel,
+  NativeModelInfo,
+  NativeSystemInfo,
+  NativeThreadOptions,
+} from './native.js'
 import { checkOptions, integer, listOf, oneOf } from './options.js'
 
 const most = 512 // GGML_MAX_N_THREADS
@@ -96,7 +101,9 @@ const slowestStepMs = 150
  * are slow is left at the guess: its probe would be felt.
  */
 export async function probeThreads(model: NativeModel, guess: number): Promise<number | undefined> {
-  const candidates = [...new Set([guess, guess - 1, Math.ceil(guess / 2)])].filter((count) => count >= 1)
+  const candidates = [...new Set([guess, guess - 1, Math.ceil(guess / 2)])].filter(
+    (count) => count >= 1,
+  )
   let best: number | undefined
   let fastest = Number.POSITIVE_INFINITY
   for (const count of candidates) {
@@ -116,7 +123,15 @@ const mostRemembered = 200
 
 /** @internal What makes a probe's outcome valid again. */
 export function threadKey(cpu: NativeSystemInfo['cpu'], model: NativeModelInfo): string {
-  return [cpu.model, cpu.physical, cpu.performance, cpu.quota, cpu.variant, model.description, model.parameters].join('|')
+  return [
+    cpu.model,
+    cpu.physical,
+    cpu.performance,
+    cpu.quota,
+    cpu.variant,
+    model.description,
+    model.parameters,
+  ].join('|')
 }
 
 function memoryFile(): string {
@@ -128,7 +143,9 @@ function readMemory(): Record<string, number> {
     const stored: unknown = JSON.parse(readFileSync(memoryFile(), 'utf8'))
     if (typeof stored !== 'object' || stored === null) return {}
     return Object.fromEntries(
-      Object.entries(stored).filter(([, count]) => Number.isInteger(count) && count >= 1 && count <= most),
+      Object.entries(stored).filter(
+        ([, count]) => Number.isInteger(count) && count >= 1 && count <= most,
+      ),
     )
   } catch {
     return {} // absent or corrupt: it is only a memory

@@ -5,7 +5,12 @@
 import { Readable } from 'node:stream'
 import { ReadableStream } from 'node:stream/web'
 import { type ErrorCode, SottoError } from './errors.js'
-import { NativeEventKind, type NativeLogprobs, type NativeModel, type NativeResult } from './native.js'
+import {
+  NativeEventKind,
+  type NativeLogprobs,
+  type NativeModel,
+  type NativeResult,
+} from './native.js'
 
 /** A token and its log-probability: natural logarithm of the softmax over the raw logits, before any sampler. */
 export interface TokenLogprob {
@@ -248,7 +253,8 @@ export class RequestState<Part extends ChatPart = ChatPart> {
       text: this.#text,
       reasoning: this.#reasoning,
       toolCalls,
-      finishReason: end.finishReason === 'stop' && toolCalls.length > 0 ? 'toolCalls' : end.finishReason,
+      finishReason:
+        end.finishReason === 'stop' && toolCalls.length > 0 ? 'toolCalls' : end.finishReason,
       usage: {
         tokensPrompt: end.tokensPrompt,
         tokensReused: end.tokensReused,
@@ -260,7 +266,9 @@ export class RequestState<Part extends ChatPart = ChatPart> {
         firstTokenMs: end.firstTokenMs,
         totalMs: end.totalMs,
         tokensPerSecond:
-          end.tokensGenerated > 1 && generationMs > 0 ? ((end.tokensGenerated - 1) / generationMs) * 1000 : 0,
+          end.tokensGenerated > 1 && generationMs > 0
+            ? ((end.tokensGenerated - 1) / generationMs) * 1000
+            : 0,
       },
     }
     if (end.stopString) result.stopString = end.stopString
@@ -309,7 +317,9 @@ const abandoned = new FinalizationRegistry<RequestState<never>>((state) => state
  * const { finishReason, usage } = await stream.result
  * ```
  */
-export class TokenStream<Part extends ChatPart = TextPart> implements AsyncIterable<Part>, AsyncDisposable {
+export class TokenStream<Part extends ChatPart = TextPart>
+  implements AsyncIterable<Part>, AsyncDisposable
+{
   readonly #state: RequestState<Part>
 
   /** @internal */
@@ -339,7 +349,10 @@ export class TokenStream<Part extends ChatPart = TextPart> implements AsyncItera
   [Symbol.asyncIterator](): AsyncIterableIterator<Part, undefined> {
     const state = this.#state
     if (state.reading || state.flowing) {
-      throw new SottoError('ERR_OPTION_INVALID', 'Expected one reader a stream: this one is being read already')
+      throw new SottoError(
+        'ERR_OPTION_INVALID',
+        'Expected one reader a stream: this one is being read already',
+      )
     }
     state.reading = true
     const stream = this // an iterator in use keeps its stream from being collected

@@ -3,7 +3,15 @@
 
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { StepError } from './progress.mjs'
@@ -14,35 +22,61 @@ const [command = 'start', ...args] = process.argv.slice(2)
 function checkNode() {
   const [major, minor] = process.versions.node.split('.').map(Number)
   if ((major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major >= 24) return
-  throw new StepError('Checking Node', `expected Node 20.19, 22.12, 24 or later, this is ${process.version}`, 'Install a current release of Node 20, 22 or 24.')
+  throw new StepError(
+    'Checking Node',
+    `expected Node 20.19, 22.12, 24 or later, this is ${process.version}`,
+    'Install a current release of Node 20, 22 or 24.',
+  )
 }
 
 function checkTools() {
-  const missing = Object.entries({ cmake: 'cmake', 'c++': 'g++', cc: 'gcc', git: 'git', python3: 'python3-pip' })
+  const missing = Object.entries({
+    cmake: 'cmake',
+    'c++': 'g++',
+    cc: 'gcc',
+    git: 'git',
+    python3: 'python3-pip',
+  })
     .filter(([name]) => spawnSync(name, ['--version'], { stdio: 'ignore' }).error)
     .map(([, pack]) => pack)
   if (missing.length === 0 || process.platform === 'win32') return
-  throw new StepError('Checking tools', `${missing.join(', ')} not found`, `On Debian: apt-get install ${missing.join(' ')}`)
+  throw new StepError(
+    'Checking tools',
+    `${missing.join(', ')} not found`,
+    `On Debian: apt-get install ${missing.join(' ')}`,
+  )
 }
 
 function installDependencies() {
-  const lock = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex')
+  const lock = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex')
   const stamp = join(root, 'node_modules', '.sotto-lock')
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === lock) return
   process.stderr.write('Installing npm dependencies …\n')
   // Our own install script is for users of the package; here the build is the next step.
-  const { status, error } = spawnSync(process.platform === 'win32' ? 'npm.cmd' : 'npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], {
-    cwd: root,
-    stdio: ['ignore', 'inherit', 'inherit'],
-    shell: process.platform === 'win32',
-  })
-  if (status !== 0) throw new StepError('Installing npm dependencies', error?.message ?? `npm ci ended with ${status}`, 'The npm registry must be reachable, once.')
+  const { status, error } = spawnSync(
+    process.platform === 'win32' ? 'npm.cmd' : 'npm',
+    ['ci', '--ignore-scripts', '--no-audit', '--no-fund'],
+    {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      shell: process.platform === 'win32',
+    },
+  )
+  if (status !== 0)
+    throw new StepError(
+      'Installing npm dependencies',
+      error?.message ?? `npm ci ended with ${status}`,
+      'The npm registry must be reachable, once.',
+    )
   writeFileSync(stamp, lock)
 }
 
 function newest(folder) {
   let time = 0
-  for (const name of readdirSync(folder, { recursive: true })) time = Math.max(time, statSync(join(folder, name)).mtimeMs)
+  for (const name of readdirSync(folder, { recursive: true }))
+    time = Math.max(time, statSync(join(folder, name)).mtimeMs)
   return time
 }
 
@@ -52,11 +86,16 @@ function compileTypeScript() {
   if (existsSync(stamp) && Number(readFileSync(stamp, 'utf8')) >= time) return
   process.stderr.write('Compiling TypeScript …\n')
   rmSync(join(root, 'dist'), { recursive: true, force: true }) // a file that is gone from lib must go from dist
-  const { status } = spawnSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', root], {
-    cwd: root,
-    stdio: ['ignore', 'inherit', 'inherit'],
-  })
-  if (status !== 0) throw new StepError('Compiling TypeScript', `tsc ended with ${status}`, 'The errors are above.')
+  const { status } = spawnSync(
+    process.execPath,
+    [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', root],
+    {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit'],
+    },
+  )
+  if (status !== 0)
+    throw new StepError('Compiling TypeScript', `tsc ended with ${status}`, 'The errors are above.')
   mkdirSync(dirname(stamp), { recursive: true })
   writeFileSync(stamp, String(time))
 }
@@ -97,7 +136,10 @@ async function main() {
       return test(args)
     }
     default:
-      throw new StepError('Reading the command', `expected start, test or build, received ${command}`)
+      throw new StepError(
+        'Reading the command',
+        `expected start, test or build, received ${command}`,
+      )
   }
 }
 

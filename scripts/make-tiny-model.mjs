@@ -16,7 +16,15 @@ two, three, four, five, six, seven, eight, nine, ten. A token is a piece of a wo
 another one. {"name": "Ada", "age": 36, "likes": ["numbers", "machines"]} Grüße aus Köln, naïve café, 日本語, 🙂.
 `.repeat(2)
 
-const specials = ['<|endoftext|>', '<|im_start|>', '<|im_end|>', '<think>', '</think>', '<tool_call>', '</tool_call>']
+const specials = [
+  '<|endoftext|>',
+  '<|im_start|>',
+  '<|im_end|>',
+  '<think>',
+  '</think>',
+  '<tool_call>',
+  '</tool_call>',
+]
 
 const chatml =
   "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}" +
@@ -28,7 +36,7 @@ const toolsTemplate =
   '{{- \'\\n</tools>\\nAnswer a call with <tool_call>\\n{"name": <function-name>, "arguments": <args-json-object>}\\n</tool_call><|im_end|>\\n\' }}{%- endif %}' +
   "{%- for message in messages %}{%- if message.role == 'tool' %}{{- '<|im_start|>user\\n<tool_response>\\n' + message.content + '\\n</tool_response><|im_end|>\\n' }}" +
   "{%- elif message.role == 'assistant' and message.tool_calls %}{{- '<|im_start|>assistant' }}{%- if message.content %}{{- '\\n' + message.content }}{%- endif %}" +
-  "{%- for tool_call in message.tool_calls %}{%- if tool_call.function %}{%- set tool_call = tool_call.function %}{%- endif %}" +
+  '{%- for tool_call in message.tool_calls %}{%- if tool_call.function %}{%- set tool_call = tool_call.function %}{%- endif %}' +
   "{{- '\\n<tool_call>\\n{\"name\": \"' + tool_call.name + '\", \"arguments\": ' }}{%- if tool_call.arguments is string %}{{- tool_call.arguments }}{%- else %}{{- tool_call.arguments | tojson }}{%- endif %}{{- '}\\n</tool_call>' }}{%- endfor %}{{- '<|im_end|>\\n' }}" +
   "{%- else %}{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}{%- endif %}{%- endfor %}" +
   "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
@@ -48,9 +56,12 @@ function randomNumbers(seed) {
 
 // GPT-2's printable stand-ins for bytes (openai/gpt-2, encoder.py, bytes_to_unicode).
 function byteCharacters() {
-  const printable = (byte) => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174
+  const printable = (byte) =>
+    (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174
   let next = 256
-  return Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : next++))
+  return Array.from({ length: 256 }, (_, byte) =>
+    String.fromCodePoint(printable(byte) ? byte : next++),
+  )
 }
 
 /** Byte-pair encoding learned from the text above: pieces and merges, most frequent pair first. */
@@ -101,7 +112,11 @@ function bpeMetadata(vocabularySize, template) {
       { key: 'tokenizer.ggml.pre', type: 'string', value: 'smollm' },
       { key: 'tokenizer.ggml.tokens', type: 'string', value: tokens },
       // 1 normal, 3 control, 4 user defined: tags of reasoning and tools are text that is one token
-      { key: 'tokenizer.ggml.token_type', type: 'int32', value: tokens.map((token) => (/^<\|/.test(token) ? 3 : specials.includes(token) ? 4 : 1)) },
+      {
+        key: 'tokenizer.ggml.token_type',
+        type: 'int32',
+        value: tokens.map((token) => (/^<\|/.test(token) ? 3 : specials.includes(token) ? 4 : 1)),
+      },
       { key: 'tokenizer.ggml.merges', type: 'string', value: merges },
       { key: 'tokenizer.ggml.bos_token_id', type: 'uint32', value: end },
       { key: 'tokenizer.ggml.eos_token_id', type: 'uint32', value: tokens.indexOf('<|im_end|>') },
@@ -124,9 +139,21 @@ function tensorMaker(seed) {
     const count = dimensions.reduce((product, dimension) => product * dimension, 1)
     const bytes =
       type === 'F32'
-        ? floats(count, spread === 'ones' ? () => 1 : spread === 'zeros' ? () => 0 : () => (random() * 2 - 1) * spread)
+        ? floats(
+            count,
+            spread === 'ones'
+              ? () => 1
+              : spread === 'zeros'
+                ? () => 0
+                : () => (random() * 2 - 1) * spread,
+          )
         : undefined
-    return { name, type, dimensions, data: () => (bytes ? [bytes] : randomBlocks(type, dimensions, seed)) }
+    return {
+      name,
+      type,
+      dimensions,
+      data: () => (bytes ? [bytes] : randomBlocks(type, dimensions, seed)),
+    }
   }
 }
 
@@ -141,29 +168,72 @@ function* randomBlocks(type, dimensions, seed) {
   for (let at = 0; at < pattern.length; at += blockBytes) {
     // f16 or bf16 of about ±0.01; every element of F16 and BF16 is its own "scale"
     const scale = type === 'BF16' ? 0x3c23 : 0x211e
-    pattern.writeUInt16LE(scale + (pattern[at] & 0x7) + (random() < 0.5 && blockBytes === 2 ? 0x8000 : 0), at)
+    pattern.writeUInt16LE(
+      scale + (pattern[at] & 0x7) + (random() < 0.5 && blockBytes === 2 ? 0x8000 : 0),
+      at,
+    )
     if (type === 'Q4_1') pattern.writeUInt16LE(0x8000 | 0x2c00, at + 2)
   }
-  for (let left = total; left > 0; left -= pattern.length) yield pattern.subarray(0, Math.min(left, pattern.length))
+  for (let left = total; left > 0; left -= pattern.length)
+    yield pattern.subarray(0, Math.min(left, pattern.length))
 }
 
 const shapes = {
-  tiny: { layers: 2, width: 64, heads: 4, kvHeads: 2, feedForward: 128, vocabulary: 512, context: 8192 },
-  smol: { layers: 30, width: 576, heads: 9, kvHeads: 3, feedForward: 1536, vocabulary: 49152, context: 8192 },
-  oneb: { layers: 16, width: 2048, heads: 32, kvHeads: 8, feedForward: 8192, vocabulary: 128256, context: 8192 },
+  tiny: {
+    layers: 2,
+    width: 64,
+    heads: 4,
+    kvHeads: 2,
+    feedForward: 128,
+    vocabulary: 512,
+    context: 8192,
+  },
+  smol: {
+    layers: 30,
+    width: 576,
+    heads: 9,
+    kvHeads: 3,
+    feedForward: 1536,
+    vocabulary: 49152,
+    context: 8192,
+  },
+  oneb: {
+    layers: 16,
+    width: 2048,
+    heads: 32,
+    kvHeads: 8,
+    feedForward: 8192,
+    vocabulary: 128256,
+    context: 8192,
+  },
 }
 
 function llama({ shape = 'tiny', type = 'F32', template = 'chatml', seed = 1 }) {
   const { layers, width, heads, kvHeads, feedForward, vocabulary, context } = shapes[shape]
-  const { entries } = bpeMetadata(vocabulary, templates[template] ?? (template === 'none' ? undefined : template))
+  const { entries } = bpeMetadata(
+    vocabulary,
+    templates[template] ?? (template === 'none' ? undefined : template),
+  )
   const tensor = tensorMaker(seed)
   const kvWidth = (width / heads) * kvHeads
   // Larger than trained weights would be: greedy text of a random model then wanders instead of repeating one token.
   const spread = 4 / Math.sqrt(width)
-  const tensors = [tensor('token_embd.weight', [width, vocabulary], 1, type === 'F32' ? 'F32' : type === 'Q4_0' ? 'Q8_0' : type), tensor('output_norm.weight', [width], 'ones')]
+  const tensors = [
+    tensor(
+      'token_embd.weight',
+      [width, vocabulary],
+      1,
+      type === 'F32' ? 'F32' : type === 'Q4_0' ? 'Q8_0' : type,
+    ),
+    tensor('output_norm.weight', [width], 'ones'),
+  ]
   for (let i = 0; i < layers; i++) {
-    const add = (name, dimensions) => tensors.push(tensor(`blk.${i}.${name}.weight`, dimensions, spread, type))
-    tensors.push(tensor(`blk.${i}.attn_norm.weight`, [width], 'ones'), tensor(`blk.${i}.ffn_norm.weight`, [width], 'ones'))
+    const add = (name, dimensions) =>
+      tensors.push(tensor(`blk.${i}.${name}.weight`, dimensions, spread, type))
+    tensors.push(
+      tensor(`blk.${i}.attn_norm.weight`, [width], 'ones'),
+      tensor(`blk.${i}.ffn_norm.weight`, [width], 'ones'),
+    )
     add('attn_q', [width, width])
     add('attn_k', [width, kvWidth])
     add('attn_v', [width, kvWidth])
@@ -176,7 +246,11 @@ function llama({ shape = 'tiny', type = 'F32', template = 'chatml', seed = 1 }) 
     metadata: [
       { key: 'general.architecture', type: 'string', value: 'llama' },
       { key: 'general.name', type: 'string', value: `${shape} random` },
-      { key: 'general.file_type', type: 'uint32', value: { F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q8_0: 7, BF16: 32 }[type] },
+      {
+        key: 'general.file_type',
+        type: 'uint32',
+        value: { F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q8_0: 7, BF16: 32 }[type],
+      },
       { key: 'llama.block_count', type: 'uint32', value: layers },
       { key: 'llama.context_length', type: 'uint32', value: context },
       { key: 'llama.embedding_length', type: 'uint32', value: width },
@@ -199,7 +273,18 @@ function bert({ rerank = false, seed = 2 }) {
   const words = [...new Set(trainingText.toLowerCase().match(/[a-z]+/g))].sort().slice(0, 150)
   const letters = [...'abcdefghijklmnopqrstuvwxyz0123456789.,:;!?"\'(){}[]-']
   // WordPiece in GGUF: ▁ marks the beginning of a word.
-  const tokens = [...new Set(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', ...letters.map((l) => `▁${l}`), ...letters, ...words.map((w) => `▁${w}`)])]
+  const tokens = [
+    ...new Set([
+      '[PAD]',
+      '[UNK]',
+      '[CLS]',
+      '[SEP]',
+      '[MASK]',
+      ...letters.map((l) => `▁${l}`),
+      ...letters,
+      ...words.map((w) => `▁${w}`),
+    ]),
+  ]
   const tensor = tensorMaker(seed)
   const tensors = [
     tensor('token_embd.weight', [width, tokens.length], 1),
@@ -210,17 +295,26 @@ function bert({ rerank = false, seed = 2 }) {
   ]
   for (let i = 0; i < layers; i++) {
     const linear = (name, from, to) =>
-      tensors.push(tensor(`blk.${i}.${name}.weight`, [from, to], 1 / Math.sqrt(from)), tensor(`blk.${i}.${name}.bias`, [to], 'zeros'))
+      tensors.push(
+        tensor(`blk.${i}.${name}.weight`, [from, to], 1 / Math.sqrt(from)),
+        tensor(`blk.${i}.${name}.bias`, [to], 'zeros'),
+      )
     for (const name of ['attn_q', 'attn_k', 'attn_v', 'attn_output']) linear(name, width, width)
     linear('ffn_up', width, feedForward)
     linear('ffn_down', feedForward, width)
     for (const name of ['attn_output_norm', 'layer_output_norm']) {
-      tensors.push(tensor(`blk.${i}.${name}.weight`, [width], 'ones'), tensor(`blk.${i}.${name}.bias`, [width], 'zeros'))
+      tensors.push(
+        tensor(`blk.${i}.${name}.weight`, [width], 'ones'),
+        tensor(`blk.${i}.${name}.bias`, [width], 'zeros'),
+      )
     }
   }
   if (rerank) {
     tensors.push(tensor('cls.weight', [width, width], 0.5), tensor('cls.bias', [width], 'zeros'))
-    tensors.push(tensor('cls.output.weight', [width, 1], 1), tensor('cls.output.bias', [1], 'zeros'))
+    tensors.push(
+      tensor('cls.output.weight', [width, 1], 1),
+      tensor('cls.output.bias', [1], 'zeros'),
+    )
   }
   return {
     metadata: [
@@ -238,7 +332,11 @@ function bert({ rerank = false, seed = 2 }) {
       { key: 'tokenizer.ggml.pre', type: 'string', value: 'jina-v2-en' },
       { key: 'tokenizer.ggml.token_type_count', type: 'uint32', value: 2 },
       { key: 'tokenizer.ggml.tokens', type: 'string', value: tokens },
-      { key: 'tokenizer.ggml.token_type', type: 'int32', value: tokens.map((token) => (/^\[[A-Z]+\]$/.test(token) ? 3 : 1)) },
+      {
+        key: 'tokenizer.ggml.token_type',
+        type: 'int32',
+        value: tokens.map((token) => (/^\[[A-Z]+\]$/.test(token) ? 3 : 1)),
+      },
       { key: 'tokenizer.ggml.bos_token_id', type: 'uint32', value: 2 },
       { key: 'tokenizer.ggml.cls_token_id', type: 'uint32', value: 2 },
       { key: 'tokenizer.ggml.eos_token_id', type: 'uint32', value: 3 },
@@ -257,8 +355,14 @@ function lora({ seed = 3 }) {
   const tensor = tensorMaker(seed)
   const tensors = []
   for (let i = 0; i < layers; i++) {
-    tensors.push(tensor(`blk.${i}.attn_q.weight.lora_a`, [width, rank], 0.5), tensor(`blk.${i}.attn_q.weight.lora_b`, [rank, width], 0.5))
-    tensors.push(tensor(`blk.${i}.attn_output.weight.lora_a`, [width, rank], 0.5), tensor(`blk.${i}.attn_output.weight.lora_b`, [rank, width], 0.5))
+    tensors.push(
+      tensor(`blk.${i}.attn_q.weight.lora_a`, [width, rank], 0.5),
+      tensor(`blk.${i}.attn_q.weight.lora_b`, [rank, width], 0.5),
+    )
+    tensors.push(
+      tensor(`blk.${i}.attn_output.weight.lora_a`, [width, rank], 0.5),
+      tensor(`blk.${i}.attn_output.weight.lora_b`, [rank, width], 0.5),
+    )
   }
   return {
     metadata: [
@@ -293,7 +397,12 @@ export function tinyModelParts({ kind = 'llama', ...options } = {}) {
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
   const { positionals, values } = parseArgs({
     allowPositionals: true,
-    options: { kind: { type: 'string' }, template: { type: 'string' }, shape: { type: 'string' }, type: { type: 'string' } },
+    options: {
+      kind: { type: 'string' },
+      template: { type: 'string' },
+      shape: { type: 'string' },
+      type: { type: 'string' },
+    },
   })
   if (positionals.length !== 1) throw new Error('Expected one path to write to')
   makeTinyModel(positionals[0], values)

@@ -31,7 +31,11 @@ export function readOptions(argv = [], environment = process.env) {
     const match = /^--(SOTTO_\w+)=(.*)$/.exec(argument)
     if (!match) continue
     if (!optionNames.includes(match[1])) {
-      throw new StepError('Reading options', `unknown option ${match[1]}`, `Known: ${optionNames.join(', ')}`)
+      throw new StepError(
+        'Reading options',
+        `unknown option ${match[1]}`,
+        `Known: ${optionNames.join(', ')}`,
+      )
     }
     options[match[1]] = match[2]
   }
@@ -40,7 +44,9 @@ export function readOptions(argv = [], environment = process.env) {
 
 /** Where a set of options is built; the default set in `build`, which is where the package looks. */
 export function buildFolder(options) {
-  const parts = Object.entries(options).map(([name, value]) => `${name.slice('SOTTO_'.length)}-${value}`)
+  const parts = Object.entries(options).map(
+    ([name, value]) => `${name.slice('SOTTO_'.length)}-${value}`,
+  )
   return join(root, ['build', ...parts].join('-').toLowerCase())
 }
 
@@ -62,20 +68,26 @@ function stampFile(folder) {
   return join(folder, 'Release', '.built')
 }
 
-export function isBuilt(options) {
-  const stamp = stampFile(buildFolder(options))
+export function isBuilt(options, folder = buildFolder(options)) {
+  const stamp = stampFile(folder)
   return existsSync(stamp) && Number(readFileSync(stamp, 'utf8')) >= newestSource()
 }
 
 /** Builds and returns the folder. `target`: another CMake target in the same configuration. */
-export async function buildNative(options, { target } = {}) {
-  const folder = buildFolder(options)
-  if (!target && isBuilt(options)) return folder
+export async function buildNative(options, { target, folder = buildFolder(options) } = {}) {
+  if (!target && isBuilt(options, folder)) return folder
   const newest = newestSource()
   const step = target ? `Compiling ${target}` : 'Compiling the addon'
   const bar = new Progress(step)
   const cmakeJs = createRequire(import.meta.url).resolve('cmake-js/bin/cmake-js')
-  const args = [cmakeJs, 'compile', '--out', folder, '-p', String(Math.max(1, availableParallelism()))]
+  const args = [
+    cmakeJs,
+    'compile',
+    '--out',
+    folder,
+    '-p',
+    String(Math.max(1, availableParallelism())),
+  ]
   if (target) args.push('--target', target)
   for (const [name, value] of Object.entries(options)) args.push(`--CD${name}=${value}`)
   const { code, output } = await runShowing(process.execPath, args, bar)
@@ -114,8 +126,10 @@ function runShowing(command, args, bar) {
 function explain(output) {
   const configure = /CMake Error at[^\n]*\n\s*([\s\S]*?)\n\s*\n/.exec(output)
   if (configure) return [configure[1].replace(/\s+/g, ' ').trim(), '']
-  if (/CMake is not installed|cmake.*not found|ENOENT.*cmake/i.test(output)) return ['cmake was not found.', 'On Debian: apt-get install cmake.']
-  if (/No CMAKE_CXX_COMPILER|CMAKE_CXX_COMPILER-NOTFOUND/.test(output)) return ['no C++ compiler was found.', 'On Debian: apt-get install g++.']
+  if (/CMake is not installed|cmake.*not found|ENOENT.*cmake/i.test(output))
+    return ['cmake was not found.', 'On Debian: apt-get install cmake.']
+  if (/No CMAKE_CXX_COMPILER|CMAKE_CXX_COMPILER-NOTFOUND/.test(output))
+    return ['no C++ compiler was found.', 'On Debian: apt-get install g++.']
   const compiler = /^.*(?:fatal )?error: .*$/m.exec(output)
   if (compiler) return [compiler[0].trim(), '']
   return ['the compiler stopped.', '']

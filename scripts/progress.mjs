@@ -16,7 +16,9 @@ export class Progress {
     const percent = Math.min(100, Math.floor(share * 100))
     if (tty) {
       const filled = Math.round(percent * 0.3)
-      process.stderr.write(`\r\x1b[K${this.#label} ${'█'.repeat(filled)}${'░'.repeat(30 - filled)} ${percent}% ${detail}`)
+      process.stderr.write(
+        `\r\x1b[K${this.#label} ${'█'.repeat(filled)}${'░'.repeat(30 - filled)} ${percent}% ${detail}`,
+      )
     } else if (Math.floor(percent / 10) > this.#shown) {
       process.stderr.write(`${this.#label} ${percent}%${detail ? ` ${detail}` : ''}\n`)
       this.#shown = Math.floor(percent / 10)

@@ -13,11 +13,20 @@ function runVitest(work, args) {
   const report = join(work, 'vitest.json')
   const { status } = spawnSync(
     process.execPath,
-    [join(root, 'node_modules', 'vitest', 'vitest.mjs'), 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...args],
+    [
+      join(root, 'node_modules', 'vitest', 'vitest.mjs'),
+      'run',
+      '--reporter=default',
+      '--reporter=json',
+      `--outputFile.json=${report}`,
+      ...args,
+    ],
     { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] },
   )
   if (!existsSync(report)) return { passed: 0, failed: 1, skipped: 0 }
-  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(readFileSync(report, 'utf8'))
+  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(
+    readFileSync(report, 'utf8'),
+  )
   // A file that does not load fails without failing a test.
   const failed = numFailedTests || (status === 0 ? 0 : 1)
   return { passed: numPassedTests, failed, skipped: numPendingTests + numTodoTests }
@@ -27,7 +36,9 @@ function runVitest(work, args) {
 export async function runNativeTests(work, options = {}) {
   const folder = buildFolder(options)
   if (!existsSync('/usr/include/gtest/gtest.h') && !process.env.GTEST_ROOT) {
-    process.stderr.write('C++ tests skipped: GoogleTest was not found (Debian: apt-get install libgtest-dev)\n')
+    process.stderr.write(
+      'C++ tests skipped: GoogleTest was not found (Debian: apt-get install libgtest-dev)\n',
+    )
     return { passed: 0, failed: 0, skipped: 1 }
   }
   try {
@@ -36,17 +47,27 @@ export async function runNativeTests(work, options = {}) {
     process.stderr.write(`${error.message}\n`)
     return { passed: 0, failed: 1, skipped: 0 }
   }
-  const { makeTinyModel } = await import(pathToFileURL(join(root, 'dist-test', 'tiny-model.js')).href).catch(() => ({}))
+  const { makeTinyModel } = await import(
+    pathToFileURL(join(root, 'dist-test', 'tiny-model.js')).href
+  ).catch(() => ({}))
   const model = join(work, 'tiny.gguf')
   if (makeTinyModel) makeTinyModel(model)
   const report = join(work, 'gtest.json')
-  const { status } = spawnSync(join(folder, 'bin', 'sotto-native-tests'), [`--gtest_output=json:${report}`, '--gtest_brief=1'], {
-    stdio: ['ignore', 'inherit', 'inherit'],
-    env: { ...process.env, SOTTO_TEST_MODEL: model },
-  })
+  const { status } = spawnSync(
+    join(folder, 'bin', 'sotto-native-tests'),
+    [`--gtest_output=json:${report}`, '--gtest_brief=1'],
+    {
+      stdio: ['ignore', 'inherit', 'inherit'],
+      env: { ...process.env, SOTTO_TEST_MODEL: model },
+    },
+  )
   if (!existsSync(report)) return { passed: 0, failed: 1, skipped: 0 }
   const { tests, failures, disabled } = JSON.parse(readFileSync(report, 'utf8'))
-  return { passed: tests - failures - disabled, failed: failures || (status === 0 ? 0 : 1), skipped: disabled }
+  return {
+    passed: tests - failures - disabled,
+    failed: failures || (status === 0 ? 0 : 1),
+    skipped: disabled,
+  }
 }
 
 export async function test(args) {

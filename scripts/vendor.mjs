@@ -46,12 +46,31 @@ export async function vendor({ tools = false } = {}) {
     await tool(step, 'tar', ['-xzf', tarball, '-C', work, upstream.bundle])
     bar.update(0.7, 'check out')
     const checkout = join(work, 'llama.cpp')
-    await tool(step, 'git', ['clone', '--quiet', '--no-checkout', join(work, upstream.bundle), checkout])
+    await tool(step, 'git', [
+      'clone',
+      '--quiet',
+      '--no-checkout',
+      join(work, upstream.bundle),
+      checkout,
+    ])
     const { stdout } = await tool(step, 'git', ['-C', checkout, 'rev-parse', 'HEAD'])
     if (stdout.trim() !== upstream.commit) {
-      throw new StepError(step, `expected commit ${upstream.commit}, the bundle has ${stdout.trim()}`, 'The package has changed: do not build it.')
+      throw new StepError(
+        step,
+        `expected commit ${upstream.commit}, the bundle has ${stdout.trim()}`,
+        'The package has changed: do not build it.',
+      )
     }
-    await tool(step, 'git', ['-C', checkout, 'checkout', '--quiet', 'HEAD', '--', ...paths, ...(tools ? toolPaths : [])])
+    await tool(step, 'git', [
+      '-C',
+      checkout,
+      'checkout',
+      '--quiet',
+      'HEAD',
+      '--',
+      ...paths,
+      ...(tools ? toolPaths : []),
+    ])
     await rm(join(checkout, '.git'), { recursive: true, force: true })
     await writeFile(join(checkout, '.vendored'), stamp())
     await rm(target, { recursive: true, force: true })
@@ -65,19 +84,36 @@ export async function vendor({ tools = false } = {}) {
 async function pack(upstream, work, step, bar) {
   const watch = setInterval(async () => {
     const files = await readdir(work).catch(() => [])
-    const sizes = await Promise.all(files.map((file) => stat(join(work, file)).then((s) => s.size, () => 0)))
+    const sizes = await Promise.all(
+      files.map((file) =>
+        stat(join(work, file)).then(
+          (s) => s.size,
+          () => 0,
+        ),
+      ),
+    )
     const bytes = sizes.reduce((sum, size) => sum + size, 0)
     if (bytes > 0) bar.update(0.4, `${(bytes / 1e6).toFixed(0)} MB`)
   }, 500)
   try {
     const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm'
-    await run(npm, ['pack', '--silent', '--pack-destination', work, `${upstream.package}@${upstream.version}`], {
-      cwd: work,
-      maxBuffer: 2 ** 24,
-      shell: process.platform === 'win32',
-    })
+    await run(
+      npm,
+      ['pack', '--silent', '--pack-destination', work, `${upstream.package}@${upstream.version}`],
+      {
+        cwd: work,
+        maxBuffer: 2 ** 24,
+        shell: process.platform === 'win32',
+      },
+    )
   } catch (error) {
-    throw new StepError(step, String(error.stderr || error.message).trim().slice(-500), 'The npm registry must be reachable, once.')
+    throw new StepError(
+      step,
+      String(error.stderr || error.message)
+        .trim()
+        .slice(-500),
+      'The npm registry must be reachable, once.',
+    )
   } finally {
     clearInterval(watch)
   }
@@ -91,7 +127,11 @@ async function checkIntegrity(tarball, upstream, step) {
   for await (const chunk of createReadStream(tarball)) hash.update(chunk)
   const integrity = `sha512-${hash.digest('base64')}`
   if (integrity !== upstream.integrity) {
-    throw new StepError(step, `expected integrity ${upstream.integrity}, received ${integrity}`, 'The package has changed: do not build it.')
+    throw new StepError(
+      step,
+      `expected integrity ${upstream.integrity}, received ${integrity}`,
+      'The package has changed: do not build it.',
+    )
   }
 }
 
@@ -99,8 +139,14 @@ async function tool(step, command, args) {
   try {
     return await run(command, args, { maxBuffer: 2 ** 24 })
   } catch (error) {
-    if (error.code === 'ENOENT') throw new StepError(step, `${command} was not found`, `On Debian: apt-get install ${command}`)
-    throw new StepError(step, `${command}: ${String(error.stderr || error.message).trim().slice(-500)}`)
+    if (error.code === 'ENOENT')
+      throw new StepError(step, `${command} was not found`, `On Debian: apt-get install ${command}`)
+    throw new StepError(
+      step,
+      `${command}: ${String(error.stderr || error.message)
+        .trim()
+        .slice(-500)}`,
+    )
   }
 }
 

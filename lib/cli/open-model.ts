@@ -3,7 +3,6 @@
 import { type LoadOptions, loadModel } from '../load.js'
 import type { Model } from '../model.js'
 import { catalog } from '../models/catalog.js'
-import { pullModel } from '../models/pull.js'
 import { findModel } from '../models/store.js'
 import { Progress } from './progress.js'
 
@@ -13,41 +12,42 @@ export interface LoadFlags {
   gpuLayers?: number
 }
 
-export interface SamplingFlags {
-  maxTokens?: number
-  temperature?: number
-  topK?: number
-  topP?: number
-  minP?: number
-  seed?: number
-  stop?: string[]
-}
+const patienceMs = 500 // most loads are over before a bar would be worth reading
 
-export async function openModel(name: string, flags: LoadFlags, signal?: AbortSignal): Promise<Model> {
-  if (Object.hasOwn(catalog, name) && !(await findModel(name))) {
-    const bar = new Progress(name)
-    try {
-      await pullModel(name, { onProgress: ({ phase, bytes, totalBytes }) => bar.update(phase, bytes, totalBytes), ...(signal ? { signal } : {}) })
-    } finally {
-      bar.stop()
-    }
+export async function openModel(
+  name: string,
+  flags: LoadFlags,
+  signal?: AbortSignal,
+): Promise<Model> {
+  if (Object.hasOwn(catalog, name) && !(await findModel(name))) await pull(name, signal)
+  const options: LoadOptions = {
+    threads: flags.threads,
+    contextSize: flags.context,
+    gpuLayers: flags.gpuLayers,
+    signal,
   }
-  const options: LoadOptions = {}
-  if (flags.threads !== undefined) options.threads = flags.threads
-  if (flags.context !== undefined) options.contextSize = flags.context
-  if (flags.gpuLayers !== undefined) options.gpuLayers = flags.gpuLayers
-  if (signal) options.signal = signal
-  return loadModel(name, options)
+  if (!process.stderr.isTTY) return loadModel(name, options)
+  const bar = await Progress.start(name)
+  const began = performance.now()
+  options.onProgress = ({ fraction }) => {
+    if (performance.now() - began > patienceMs) bar.update('loading', fraction * 100, 100)
+  }
+  try {
+    return await loadModel(name, options)
+  } finally {
+    bar.stop()
+  }
 }
 
-export function samplingOf({ maxTokens, temperature, topK, topP, minP, seed, stop }: SamplingFlags): SamplingFlags {
-  return Object.fromEntries(
-    Object.entries({ maxTokens, temperature, topK, topP, minP, seed, stop }).filter(([, value]) => value !== undefined),
-  )
-}
-
-export async function readStdin(): Promise<string> {
-  const chunks: Buffer[] = []
-  for await (const chunk of process.stdin) chunks.push(chunk as Buffer)
-  return Buffer.concat(chunks).toString('utf8')
+async function pull(name: string, signal: AbortSignal | undefined): Promise<void> {
+  const { pullModel } = await import('../models/pull.js')
+  const bar = await Progress.start(name)
+  try {
+    await pullModel(name, {
+      signal,
+      onProgress: ({ phase, bytes, totalBytes }) => bar.update(phase, bytes, totalBytes),
+    })
+  } finally {
+    bar.stop()
+  }
 }

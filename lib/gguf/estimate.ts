@@ -45,19 +45,26 @@ export function estimateMemory(file: GgufFile, options: EstimateOptions = {}): M
   const kvHeads = get('attention.head_count_kv') ?? heads
   const layers = get('block_count') ?? 0
   const train = get('context_length') ?? Number.POSITIVE_INFINITY
-  const context = Math.min(options.contextSize ?? 4096, options.contextSize === undefined ? train : Number.POSITIVE_INFINITY)
+  const context = Math.min(
+    options.contextSize ?? 4096,
+    options.contextSize === undefined ? train : Number.POSITIVE_INFINITY,
+  )
   const cells = Math.ceil(context / 256) * 256
   const keyLength = get('attention.key_length') ?? (heads ? width / heads : 0)
   const valueLength = get('attention.value_length') ?? keyLength
   const causal = file.metadata.get(`${architecture}.attention.causal`) !== false
   const kv = causal
-    ? cells * layers * kvHeads * (keyLength * bytesPerElement(options.k) + valueLength * bytesPerElement(options.v))
+    ? cells *
+      layers *
+      kvHeads *
+      (keyLength * bytesPerElement(options.k) + valueLength * bytesPerElement(options.v))
     : 0
   const tokens = file.metadata.get('tokenizer.ggml.tokens')
   const vocabulary = tokens instanceof GgufArray ? tokens.length : 0
   // The widest layer a few times over for a batch, and the logits of every sequence.
   const batch = Math.min(options.batchSize ?? 512, cells)
-  const compute = batch * Math.max(width, get('feed_forward_length') ?? 0) * 4 * 6 + vocabulary * 4 * 64
+  const compute =
+    batch * Math.max(width, get('feed_forward_length') ?? 0) * 4 * 6 + vocabulary * 4 * 64
   return { weights, kv, compute, total: weights + kv + compute }
 }
 

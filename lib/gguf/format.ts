@@ -88,4 +88,6 @@ export const tensorTypes: ReadonlyMap<string, TensorType> = new Map(
 )
 
 /** Names of tensor types by ggml's number. */
-export const tensorTypeNames: ReadonlyMap<number, string> = new Map(types.map(([name, id]) => [id, name]))
+export const tensorTypeNames: ReadonlyMap<number, string> = new Map(
+  types.map(([name, id]) => [id, name]),
+)

@@ -1,8 +1,7 @@
 // gate.ts: the untrusted-model gate. What native code would abort, overflow or run away over is refused here, with a sentence.
 // The asserts shielded are those of llama.cpp's llama-model.cpp and llama-vocab.cpp at the vendored version.
 
-import { existsSync, openSync, readSync, statSync } from 'node:fs'
-import { closeSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs'
 import { SottoError } from '../errors.js'
 import { describeForeign, describeLegacy } from './legacy.js'
 import { GgufArray, type GgufFile, type GgufLimits, readGguf } from './reader.js'
@@ -39,22 +38,38 @@ export async function checkModelFile(path: string, options: GateOptions = {}): P
 }
 
 function checkPath(path: string): void {
-  if (path.includes('\0')) throw new SottoError('ERR_MODEL_NOT_FOUND', 'Expected a path without NUL characters')
+  if (path.includes('\0'))
+    throw new SottoError('ERR_MODEL_NOT_FOUND', 'Expected a path without NUL characters')
   let stats: ReturnType<typeof statSync>
   try {
     stats = statSync(path)
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENAMETOOLONG') {
-      throw new SottoError('ERR_MODEL_NOT_FOUND', `Expected a model file, there is none at ${path}`, { cause })
+      throw new SottoError(
+        'ERR_MODEL_NOT_FOUND',
+        `Expected a model file, there is none at ${path}`,
+        { cause },
+      )
     }
-    throw new SottoError('ERR_MODEL_UNREADABLE', `Expected a readable model file: ${(cause as Error).message}`, { cause })
+    throw new SottoError(
+      'ERR_MODEL_UNREADABLE',
+      `Expected a readable model file: ${(cause as Error).message}`,
+      { cause },
+    )
   }
   if (stats.isDirectory()) {
-    throw new SottoError('ERR_MODEL_UNREADABLE', `Expected a model file, received a directory: ${path}. Name the .gguf file in it`)
+    throw new SottoError(
+      'ERR_MODEL_UNREADABLE',
+      `Expected a model file, received a directory: ${path}. Name the .gguf file in it`,
+    )
   }
   // Opening a FIFO or a device could block for ever.
-  if (!stats.isFile()) throw new SottoError('ERR_MODEL_UNREADABLE', `Expected a regular file, received a FIFO, socket or device: ${path}`)
+  if (!stats.isFile())
+    throw new SottoError(
+      'ERR_MODEL_UNREADABLE',
+      `Expected a regular file, received a FIFO, socket or device: ${path}`,
+    )
 }
 
 function checkMagic(path: string): void {
@@ -68,7 +83,11 @@ function checkMagic(path: string): void {
       closeSync(descriptor)
     }
   } catch (cause) {
-    throw new SottoError('ERR_MODEL_UNREADABLE', `Expected a readable model file: ${(cause as Error).message}`, { cause })
+    throw new SottoError(
+      'ERR_MODEL_UNREADABLE',
+      `Expected a readable model file: ${(cause as Error).message}`,
+      { cause },
+    )
   }
   const head = start.subarray(0, length)
   if (head.subarray(0, 4).toString('latin1') === 'GGUF') return
@@ -79,11 +98,17 @@ function checkMagic(path: string): void {
       `Expected a GGUF model, received ${legacy}: get the model as GGUF, or convert it with convert_llama_ggml_to_gguf.py of llama.cpp`,
     )
   }
-  throw new SottoError('ERR_MODEL_FORMAT', `Expected a GGUF model, received ${describeForeign(head)}`)
+  throw new SottoError(
+    'ERR_MODEL_FORMAT',
+    `Expected a GGUF model, received ${describeForeign(head)}`,
+  )
 }
 
 function broken(what: string): SottoError {
-  return new SottoError('ERR_MODEL_FORMAT', `Expected a model that native code can load, found ${what}`)
+  return new SottoError(
+    'ERR_MODEL_FORMAT',
+    `Expected a model that native code can load, found ${what}`,
+  )
 }
 
 // A number, or an array with one number a layer.
@@ -91,7 +116,8 @@ function numbers(file: GgufFile, key: string): number[] | undefined {
   const value = file.metadata.get(key)
   if (value === undefined) return undefined
   const list = value instanceof GgufArray ? value.toArray() : [value]
-  if (!list.every((item) => typeof item === 'number' && Number.isFinite(item))) throw broken(`${key} that is not a number`)
+  if (!list.every((item) => typeof item === 'number' && Number.isFinite(item)))
+    throw broken(`${key} that is not a number`)
   return list as number[]
 }
 
@@ -108,26 +134,44 @@ function checkRange(file: GgufFile, key: string, least: number, most: number): n
 
 function checkShape(file: GgufFile): void {
   const architecture = file.metadata.get('general.architecture')
-  if (typeof architecture !== 'string' || !/^[\w.-]{1,64}$/.test(architecture)) throw broken('no general.architecture')
+  if (typeof architecture !== 'string' || !/^[\w.-]{1,64}$/.test(architecture))
+    throw broken('no general.architecture')
   if (file.tensors.length === 0) throw broken('no tensors')
   const key = (name: string) => `${architecture}.${name}`
-  if (checkRange(file, key('block_count'), 1, mostLayers) === undefined) throw broken(`no ${key('block_count')}`)
+  if (checkRange(file, key('block_count'), 1, mostLayers) === undefined)
+    throw broken(`no ${key('block_count')}`)
   const width = checkRange(file, key('embedding_length'), 1, widest)
   if (width === undefined) throw broken(`no ${key('embedding_length')}`)
   checkRange(file, key('context_length'), 1, longestContext)
   checkRange(file, key('feed_forward_length'), 0, 2 ** 24)
   // Layers without attention have no heads; a model without any is recurrent and has no such key.
   const heads = numbers(file, key('attention.head_count'))
-  if (heads && (heads.length === 0 || Math.max(...heads) < 1 || Math.min(...heads) < 0 || Math.max(...heads) > 65536)) {
+  if (
+    heads &&
+    (heads.length === 0 ||
+      Math.max(...heads) < 1 ||
+      Math.min(...heads) < 0 ||
+      Math.max(...heads) > 65536)
+  ) {
     throw broken(`${key('attention.head_count')} ${heads.slice(0, 4)}`)
   }
-  if (heads && heads.length === 1 && !file.metadata.has(key('attention.key_length')) && width % heads[0]! !== 0) {
+  if (
+    heads &&
+    heads.length === 1 &&
+    !file.metadata.has(key('attention.key_length')) &&
+    width % heads[0]! !== 0
+  ) {
     throw broken(`an embedding length of ${width} that ${heads[0]} heads cannot divide`)
   }
   const kvHeads = numbers(file, key('attention.head_count_kv'))
   if (heads && kvHeads) {
     for (const kv of kvHeads) {
-      if (!Number.isInteger(kv) || kv < 0 || kv > Math.max(...heads) || (kv > 0 && heads.length === 1 && heads[0]! % kv !== 0)) {
+      if (
+        !Number.isInteger(kv) ||
+        kv < 0 ||
+        kv > Math.max(...heads) ||
+        (kv > 0 && heads.length === 1 && heads[0]! % kv !== 0)
+      ) {
         throw broken(`${key('attention.head_count_kv')} ${kv} beside ${heads[0]} heads`)
       }
     }
@@ -135,7 +179,10 @@ function checkShape(file: GgufFile): void {
   checkExperts(file, key)
   checkRange(file, key('pooling_type'), -1, 4)
   const scaling = file.metadata.get(key('rope.scaling.type'))
-  if (scaling !== undefined && !['none', 'linear', 'yarn', 'longrope'].includes(scaling as string)) {
+  if (
+    scaling !== undefined &&
+    !['none', 'linear', 'yarn', 'longrope'].includes(scaling as string)
+  ) {
     throw broken(`${key('rope.scaling.type')} ${JSON.stringify(String(scaling).slice(0, 40))}`)
   }
   checkRange(file, key('rope.dimension_count'), 0, widest)
@@ -146,8 +193,12 @@ function checkExperts(file: GgufFile, key: (name: string) => string): void {
   const experts = checkRange(file, key('expert_count'), 0, mostExperts) ?? 0
   const used = Math.max(0, ...(numbers(file, key('expert_used_count')) ?? [0]))
   const groups = checkRange(file, key('expert_group_count'), 0, mostExperts) ?? 0
-  if (used > experts || (experts > 0 && used < 1)) throw broken(`${used} of ${experts} experts in use`)
-  if (groups > 0 && (experts === 0 || groups >= experts || (groups > 1 && experts % groups !== 0))) {
+  if (used > experts || (experts > 0 && used < 1))
+    throw broken(`${used} of ${experts} experts in use`)
+  if (
+    groups > 0 &&
+    (experts === 0 || groups >= experts || (groups > 1 && experts % groups !== 0))
+  ) {
     throw broken(`${groups} groups of ${experts} experts`)
   }
 }
@@ -157,9 +208,13 @@ function checkVocabulary(file: GgufFile): void {
   const tokens = file.metadata.get('tokenizer.ggml.tokens')
   if (model === undefined && tokens === undefined) throw broken('no tokenizer')
   if (model === 'none' || model === 'no_vocab') return
-  if (!(tokens instanceof GgufArray) || tokens.type !== 'string' || tokens.length === 0) throw broken('an empty vocabulary')
+  if (!(tokens instanceof GgufArray) || tokens.type !== 'string' || tokens.length === 0)
+    throw broken('an empty vocabulary')
   if (tokens.length > mostVocabulary) {
-    throw new SottoError('ERR_MODEL_LIMIT', `Expected a vocabulary of at most ${mostVocabulary} tokens, received ${tokens.length}`)
+    throw new SottoError(
+      'ERR_MODEL_LIMIT',
+      `Expected a vocabulary of at most ${mostVocabulary} tokens, received ${tokens.length}`,
+    )
   }
   for (const name of ['scores', 'token_type']) {
     const list = file.metadata.get(`tokenizer.ggml.${name}`)
@@ -170,7 +225,10 @@ function checkVocabulary(file: GgufFile): void {
   for (const [key, value] of file.metadata) {
     if (!/^tokenizer\.ggml\.\w+_token_id$/.test(key)) continue
     // 0xffffffff stands for "none".
-    if (typeof value !== 'number' || ((value < 0 || value >= tokens.length) && value !== 0xffffffff && value !== -1)) {
+    if (
+      typeof value !== 'number' ||
+      ((value < 0 || value >= tokens.length) && value !== 0xffffffff && value !== -1)
+    ) {
       throw broken(`${key} ${String(value)} in a vocabulary of ${tokens.length}`)
     }
   }
@@ -182,7 +240,8 @@ function checkVocabulary(file: GgufFile): void {
 function findByteTokens(file: GgufFile, count: number): Set<number> {
   const types = file.metadata.get('tokenizer.ggml.token_type')
   const found = new Set<number>()
-  if (!(types instanceof GgufArray) || (types.type !== 'int32' && types.type !== 'uint32')) return found
+  if (!(types instanceof GgufArray) || (types.type !== 'int32' && types.type !== 'uint32'))
+    return found
   const view = new DataView(types.bytes.buffer, types.bytes.byteOffset, types.bytes.byteLength)
   for (let i = 0; i < count; i++) if (view.getInt32(i * 4, types.littleEndian) === 6) found.add(i)
   return found
@@ -199,13 +258,19 @@ function checkTokens(tokens: GgufArray, byteTokens: Set<number>): void {
   const sizes = new Uint32Array(length)
   let at = 0
   for (let i = 0; i < length; i++) {
-    const size = lengthBytes === 4 ? view.getUint32(at, littleEndian) : view.getUint32(littleEndian ? at : at + 4, littleEndian)
+    const size =
+      lengthBytes === 4
+        ? view.getUint32(at, littleEndian)
+        : view.getUint32(littleEndian ? at : at + 4, littleEndian)
     at += lengthBytes
     starts[i] = at
     sizes[i] = size
     let hash = 0x811c9dc5 // FNV-1a
     for (let j = at; j < at + size; j++) hash = Math.imul(hash ^ bytes[j]!, 0x01000193)
-    if (byteTokens.has(i) && !/^<0x[0-9A-Fa-f]{2}>$/.test(Buffer.from(bytes.subarray(at, at + size)).toString('latin1'))) {
+    if (
+      byteTokens.has(i) &&
+      !/^<0x[0-9A-Fa-f]{2}>$/.test(Buffer.from(bytes.subarray(at, at + size)).toString('latin1'))
+    ) {
       throw broken(`the byte token ${i} that is not of the form <0xNN>`)
     }
     at += size
@@ -213,7 +278,8 @@ function checkTokens(tokens: GgufArray, byteTokens: Set<number>): void {
     let slot = (hash >>> 0) & (slots - 1)
     while (table[slot] !== -1) {
       const other = table[slot]!
-      if (sizes[other] === size && equal(bytes, starts[other]!, starts[i]!, size)) throw broken(`the tokens ${other} and ${i} with the same text`)
+      if (sizes[other] === size && equal(bytes, starts[other]!, starts[i]!, size))
+        throw broken(`the tokens ${other} and ${i} with the same text`)
       slot = (slot + 1) & (slots - 1)
     }
     table[slot] = i
@@ -229,7 +295,10 @@ function checkTemplates(file: GgufFile): void {
   for (const [key, value] of file.metadata) {
     if (!key.startsWith('tokenizer.chat_template') || typeof value !== 'string') continue
     if (value.length > longestTemplate) {
-      throw new SottoError('ERR_MODEL_LIMIT', `Expected a chat template of at most ${longestTemplate} characters, received ${value.length}`)
+      throw new SottoError(
+        'ERR_MODEL_LIMIT',
+        `Expected a chat template of at most ${longestTemplate} characters, received ${value.length}`,
+      )
     }
   }
 }
@@ -244,6 +313,10 @@ function checkShards(path: string, file: GgufFile): void {
   if (index !== 0) throw broken(`shard ${Number(index) + 1} of ${count}: name the first one`)
   for (let shard = 1; shard <= count; shard++) {
     const sibling = `${named[1]}-${String(shard).padStart(5, '0')}-of-${named[3]}.gguf`
-    if (!existsSync(sibling)) throw new SottoError('ERR_MODEL_NOT_FOUND', `Expected ${count} shards, there is no ${sibling}`)
+    if (!existsSync(sibling))
+      throw new SottoError(
+        'ERR_MODEL_NOT_FOUND',
+        `Expected ${count} shards, there is no ${sibling}`,
+      )
   }
 }

@@ -18,10 +18,18 @@ export function describeForeign(start: Uint8Array): string {
   const head = Buffer.from(start)
   const text = head.toString('latin1')
   if (head.length === 0) return 'an empty file'
-  if (text.startsWith('version https://git-lfs')) return 'a Git LFS pointer: run "git lfs pull" to get the file itself'
-  if (/^\s*(<!doctype|<html)/i.test(text)) return 'a web page: the download was probably answered by an error or login page'
-  if (text.startsWith('PK\x03\x04')) return 'a ZIP archive (PyTorch checkpoints are): convert it to GGUF with convert_hf_to_gguf.py of llama.cpp'
-  if (text.startsWith('\x1f\x8b') || text.startsWith('\xfd7zXZ') || text.startsWith('\x28\xb5\x2f\xfd')) return 'a compressed file: unpack it first'
+  if (text.startsWith('version https://git-lfs'))
+    return 'a Git LFS pointer: run "git lfs pull" to get the file itself'
+  if (/^\s*(<!doctype|<html)/i.test(text))
+    return 'a web page: the download was probably answered by an error or login page'
+  if (text.startsWith('PK\x03\x04'))
+    return 'a ZIP archive (PyTorch checkpoints are): convert it to GGUF with convert_hf_to_gguf.py of llama.cpp'
+  if (
+    text.startsWith('\x1f\x8b') ||
+    text.startsWith('\xfd7zXZ') ||
+    text.startsWith('\x28\xb5\x2f\xfd')
+  )
+    return 'a compressed file: unpack it first'
   if (head.length > 9 && text[8] === '{' && head.readBigUInt64LE(0) < 2n ** 32n) {
     return 'a safetensors file: convert it to GGUF with convert_hf_to_gguf.py of llama.cpp'
   }

@@ -3,7 +3,14 @@
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { SottoError } from '../errors.js'
-import { magic, tensorTypeNames, tensorTypes, type ValueType, valueBytes, valueTypes } from './format.js'
+import {
+  magic,
+  tensorTypeNames,
+  tensorTypes,
+  type ValueType,
+  valueBytes,
+  valueTypes,
+} from './format.js'
 
 /** What the reader accepts; each can be raised for a file that one trusts. */
 export interface GgufLimits {
@@ -99,12 +106,22 @@ function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
-function stringLength(view: DataView, at: number, littleEndian: boolean, lengthBytes: 4 | 8): number {
+function stringLength(
+  view: DataView,
+  at: number,
+  littleEndian: boolean,
+  lengthBytes: 4 | 8,
+): number {
   if (lengthBytes === 4) return view.getUint32(at, littleEndian)
   return Number(view.getBigUint64(at, littleEndian))
 }
 
-function readScalar(view: DataView, at: number, type: Exclude<ValueType, 'array' | 'string'>, little: boolean): GgufScalar {
+function readScalar(
+  view: DataView,
+  at: number,
+  type: Exclude<ValueType, 'array' | 'string'>,
+  little: boolean,
+): GgufScalar {
   switch (type) {
     case 'uint8':
       return view.getUint8(at)
@@ -193,8 +210,12 @@ class FileSource implements Source {
  * console.log(metadata.get('general.architecture'), tensors.length)
  * ```
  */
-export async function readGguf(source: string | Uint8Array, limits?: Partial<GgufLimits>): Promise<GgufFile> {
-  if (typeof source !== 'string') return new HeadReader(new BufferSource(source), { ...defaultLimits, ...limits }).read()
+export async function readGguf(
+  source: string | Uint8Array,
+  limits?: Partial<GgufLimits>,
+): Promise<GgufFile> {
+  if (typeof source !== 'string')
+    return new HeadReader(new BufferSource(source), { ...defaultLimits, ...limits }).read()
   const descriptor = openSync(source, 'r')
   try {
     return new HeadReader(new FileSource(descriptor), { ...defaultLimits, ...limits }).read()
@@ -275,7 +296,10 @@ class HeadReader {
   #need(bytes: number, what: string): void {
     const end = this.#at + bytes
     if (end > this.#limits.headBytes) {
-      throw new SottoError('ERR_MODEL_LIMIT', `Expected a head of at most ${this.#limits.headBytes} bytes, ${what} goes beyond it`)
+      throw new SottoError(
+        'ERR_MODEL_LIMIT',
+        `Expected a head of at most ${this.#limits.headBytes} bytes, ${what} goes beyond it`,
+      )
     }
     if (end > this.#bytes.length) {
       this.#bytes = this.#source.upTo(end)
@@ -297,7 +321,10 @@ class HeadReader {
         : this.#view.getBigUint64(this.#at, this.#little)
     this.#at += this.#lengthBytes
     if (value > BigInt(most)) {
-      throw new SottoError('ERR_MODEL_LIMIT', `Expected ${what} of at most ${most}, received ${value}`)
+      throw new SottoError(
+        'ERR_MODEL_LIMIT',
+        `Expected ${what} of at most ${most}, received ${value}`,
+      )
     }
     return Number(value)
   }
@@ -349,16 +376,30 @@ class HeadReader {
       this.#need(length * valueBytes[type], what)
       this.#at += length * valueBytes[type]
     }
-    return [new GgufArray(type, length, this.#bytes.subarray(start, this.#at), this.#little, this.#lengthBytes), type]
+    return [
+      new GgufArray(
+        type,
+        length,
+        this.#bytes.subarray(start, this.#at),
+        this.#little,
+        this.#lengthBytes,
+      ),
+      type,
+    ]
   }
 
   #readAlignment(metadata: Map<string, GgufValue>): number {
     const alignment = metadata.get('general.alignment') ?? 32
     if (typeof alignment !== 'number' || alignment < 1 || !Number.isInteger(Math.log2(alignment))) {
-      throw this.#broken(`general.alignment ${quoted(String(alignment))}, which is not a power of two`)
+      throw this.#broken(
+        `general.alignment ${quoted(String(alignment))}, which is not a power of two`,
+      )
     }
     if (alignment > this.#limits.alignment) {
-      throw new SottoError('ERR_MODEL_LIMIT', `Expected general.alignment of at most ${this.#limits.alignment}, received ${alignment}`)
+      throw new SottoError(
+        'ERR_MODEL_LIMIT',
+        `Expected general.alignment of at most ${this.#limits.alignment}, received ${alignment}`,
+      )
     }
     return alignment
   }
@@ -389,20 +430,29 @@ class HeadReader {
       dimensions.push(dimension)
       elements *= dimension
     }
-    if (dimensions.some((dimension) => dimension < 1)) throw this.#broken(`an empty dimension in ${what}`)
-    if (!Number.isSafeInteger(elements)) throw this.#broken(`more elements than can be counted in ${what}`)
+    if (dimensions.some((dimension) => dimension < 1))
+      throw this.#broken(`an empty dimension in ${what}`)
+    if (!Number.isSafeInteger(elements))
+      throw this.#broken(`more elements than can be counted in ${what}`)
     this.#need(12, what)
     const id = this.#view.getUint32(this.#at, this.#little)
     const offset = this.#view.getBigUint64(this.#at + 4, this.#little)
     this.#at += 12
     const typeName = tensorTypeNames.get(id)
     if (!typeName) {
-      throw new SottoError('ERR_MODEL_UNSUPPORTED', `Expected a tensor type that this build knows, ${what} has number ${id}: a newer sotto may read it`)
+      throw new SottoError(
+        'ERR_MODEL_UNSUPPORTED',
+        `Expected a tensor type that this build knows, ${what} has number ${id}: a newer sotto may read it`,
+      )
     }
     const { blockSize, blockBytes } = tensorTypes.get(typeName)!
-    if (dimensions[0]! % blockSize !== 0) throw this.#broken(`rows of ${dimensions[0]} elements in ${what}, which ${typeName} cannot divide`)
+    if (dimensions[0]! % blockSize !== 0)
+      throw this.#broken(
+        `rows of ${dimensions[0]} elements in ${what}, which ${typeName} cannot divide`,
+      )
     const bytes = (elements / blockSize) * blockBytes
-    if (offset > BigInt(Number.MAX_SAFE_INTEGER) || !Number.isSafeInteger(bytes)) throw this.#broken(`an impossible size or place of ${what}`)
+    if (offset > BigInt(Number.MAX_SAFE_INTEGER) || !Number.isSafeInteger(bytes))
+      throw this.#broken(`an impossible size or place of ${what}`)
     return { name, type: typeName, dimensions, offset: Number(offset), bytes }
   }
 
@@ -421,10 +471,16 @@ function checkPlaces({ tensors, alignment, dataOffset, fileBytes }: GgufFile): v
   for (const tensor of [...tensors].sort((a, b) => a.offset - b.offset)) {
     const what = `tensor ${quoted(tensor.name)}`
     if (tensor.offset % alignment !== 0) {
-      throw new SottoError('ERR_MODEL_FORMAT', `Expected a well-formed GGUF file, ${what} is not aligned to ${alignment} bytes`)
+      throw new SottoError(
+        'ERR_MODEL_FORMAT',
+        `Expected a well-formed GGUF file, ${what} is not aligned to ${alignment} bytes`,
+      )
     }
     if (tensor.offset < end) {
-      throw new SottoError('ERR_MODEL_FORMAT', `Expected a well-formed GGUF file, ${what} overlaps another`)
+      throw new SottoError(
+        'ERR_MODEL_FORMAT',
+        `Expected a well-formed GGUF file, ${what} overlaps another`,
+      )
     }
     end = tensor.offset + tensor.bytes
     if (dataOffset + end > fileBytes) {

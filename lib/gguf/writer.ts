@@ -28,12 +28,20 @@ export interface GgufTensorSource {
  * writeGguf('tiny.gguf', [{ key: 'general.architecture', type: 'string', value: 'llama' }], [])
  * ```
  */
-export function writeGguf(path: string, metadata: GgufEntry[], tensors: GgufTensorSource[], alignment = 32): void {
+export function writeGguf(
+  path: string,
+  metadata: GgufEntry[],
+  tensors: GgufTensorSource[],
+  alignment = 32,
+): void {
   const head = new ByteWriter()
   head.number('uint32', magic)
   head.number('uint32', 3)
   head.number('uint64', tensors.length)
-  const entries = alignment === 32 ? metadata : [...metadata, { key: 'general.alignment', type: 'uint32' as const, value: alignment }]
+  const entries =
+    alignment === 32
+      ? metadata
+      : [...metadata, { key: 'general.alignment', type: 'uint32' as const, value: alignment }]
   head.number('uint64', entries.length)
   for (const entry of entries) head.entry(entry)
   let offset = 0
@@ -56,7 +64,8 @@ export function writeGguf(path: string, metadata: GgufEntry[], tensors: GgufTens
         writeAll(descriptor, piece)
         written += piece.byteLength
       }
-      if (written !== sizes[i]) throw new RangeError(`Expected ${sizes[i]} bytes of ${tensor.name}, received ${written}`)
+      if (written !== sizes[i])
+        throw new RangeError(`Expected ${sizes[i]} bytes of ${tensor.name}, received ${written}`)
       writeAll(descriptor, new Uint8Array(align(written, alignment) - written))
     })
   } finally {
@@ -67,7 +76,9 @@ export function writeGguf(path: string, metadata: GgufEntry[], tensors: GgufTens
 /** Bytes of a tensor. */
 export function tensorBytes(type: string, dimensions: number[]): number {
   const { blockSize, blockBytes } = tensorTypes.get(type)!
-  return (dimensions.reduce((product, dimension) => product * dimension, 1) / blockSize) * blockBytes
+  return (
+    (dimensions.reduce((product, dimension) => product * dimension, 1) / blockSize) * blockBytes
+  )
 }
 
 function align(value: number, alignment: number): number {

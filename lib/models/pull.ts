@@ -12,7 +12,14 @@ import { fetchHttps, parseHttps } from './sources/https.js'
 import { fetchHuggingFace, parseHuggingFace } from './sources/hugging-face.js'
 import { fetchLocal, parseLocal } from './sources/local.js'
 import { fetchPypi, parsePypi } from './sources/pypi.js'
-import { addToStore, byHand, checkModelName, findModel, makeStore, type StoredModel } from './store.js'
+import {
+  addToStore,
+  byHand,
+  checkModelName,
+  findModel,
+  makeStore,
+  type StoredModel,
+} from './store.js'
 
 export interface PullProgress {
   phase: 'waiting' | 'downloading' | 'unpacking' | 'verifying'
@@ -75,7 +82,8 @@ export async function pullModel(source: string, given?: PullOptions): Promise<St
     name: text(),
     sha256: {
       expected: '64 hexadecimal digits',
-      accepts: (value): value is string => typeof value === 'string' && /^[0-9a-f]{64}$/i.test(value),
+      accepts: (value): value is string =>
+        typeof value === 'string' && /^[0-9a-f]{64}$/i.test(value),
     },
     onProgress: callback(),
     signal: abortSignal(),
@@ -90,13 +98,18 @@ export async function pullModel(source: string, given?: PullOptions): Promise<St
   const pinned = Object.hasOwn(catalog, name) ? catalog[name] : undefined
   const expected = (options.sha256 ?? pinned?.sha256 ?? parsed.sha256)?.toLowerCase()
   if (pinned && expected !== pinned.sha256) {
-    throw new SottoError('ERR_OPTION_INVALID', `Expected another name: ${name} belongs to the catalogue's file with digest ${pinned.sha256}`)
+    throw new SottoError(
+      'ERR_OPTION_INVALID',
+      `Expected another name: ${name} belongs to the catalogue's file with digest ${pinned.sha256}`,
+    )
   }
 
   const folder = await makeStore()
   const target = join(folder, `${name}.gguf.partial`)
   const progress = options.onProgress ?? (() => {})
-  const release = await lock(target, options.signal, () => progress({ phase: 'waiting', bytes: 0, totalBytes: 0 }))
+  const release = await lock(target, options.signal, () =>
+    progress({ phase: 'waiting', bytes: 0, totalBytes: 0 }),
+  )
   try {
     const stored = await findModel(name)
     if (stored && (expected === undefined || stored.sha256 === expected)) return stored
@@ -110,11 +123,16 @@ export async function pullModel(source: string, given?: PullOptions): Promise<St
       reserve: (bytes) => reserve(folder, bytes),
     })
     const { size } = await stat(target)
-    const digest = await sha256(target, options.signal, (bytes) => progress({ phase: 'verifying', bytes, totalBytes: size }))
+    const digest = await sha256(target, options.signal, (bytes) =>
+      progress({ phase: 'verifying', bytes, totalBytes: size }),
+    )
     const must = expected ?? vouched?.sha256?.toLowerCase()
     if (must !== undefined && digest !== must) {
       await rm(target, { force: true })
-      throw new SottoError('ERR_DIGEST_MISMATCH', `Expected SHA-256 ${must} of ${source}, received ${digest}: the file was discarded`)
+      throw new SottoError(
+        'ERR_DIGEST_MISMATCH',
+        `Expected SHA-256 ${must} of ${source}, received ${digest}: the file was discarded`,
+      )
     }
     return await addToStore(target, {
       name,
@@ -144,7 +162,11 @@ function parseSource(source: string, options: PullOptions): Source {
   )
 }
 
-async function bring(source: Source, entry: CatalogEntry | undefined, fetch: Fetch): Promise<{ sha256?: string } | undefined> {
+async function bring(
+  source: Source,
+  entry: CatalogEntry | undefined,
+  fetch: Fetch,
+): Promise<{ sha256?: string } | undefined> {
   try {
     return await source.fetch(fetch)
   } catch (error) {
@@ -156,7 +178,11 @@ async function bring(source: Source, entry: CatalogEntry | undefined, fetch: Fet
 }
 
 // The lock is a folder beside the file that its owner keeps touching: a puller that was killed frees it by silence.
-async function lock(target: string, signal: AbortSignal | undefined, onWait: () => void): Promise<() => Promise<void>> {
+async function lock(
+  target: string,
+  signal: AbortSignal | undefined,
+  onWait: () => void,
+): Promise<() => Promise<void>> {
   while (true) {
     throwIfAborted(signal)
     try {
@@ -173,11 +199,18 @@ async function reserve(folder: string, bytes: number): Promise<void> {
   const { bavail, bsize } = await statfs(folder)
   const free = bavail * bsize
   if (bytes <= free) return
-  throw new SottoError('ERR_DISK', `Expected ${bytes} free bytes in ${folder}, there are ${free}: free some or set SOTTO_HOME to another disk`)
+  throw new SottoError(
+    'ERR_DISK',
+    `Expected ${bytes} free bytes in ${folder}, there are ${free}: free some or set SOTTO_HOME to another disk`,
+  )
 }
 
 /** @internal SHA-256 of a file, in hex. */
-export async function sha256(path: string, signal?: AbortSignal, onBytes?: (bytes: number) => void): Promise<string> {
+export async function sha256(
+  path: string,
+  signal?: AbortSignal,
+  onBytes?: (bytes: number) => void,
+): Promise<string> {
   const hash = createHash('sha256')
   let bytes = 0
   for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) {
@@ -191,12 +224,23 @@ export async function sha256(path: string, signal?: AbortSignal, onBytes?: (byte
 
 /** @internal */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new SottoError('ERR_ABORTED', 'The pull was aborted; what has arrived is kept', { cause: signal.reason })
+  if (signal?.aborted)
+    throw new SottoError('ERR_ABORTED', 'The pull was aborted; what has arrived is kept', {
+      cause: signal.reason,
+    })
 }
 
 const diskCodes = ['ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'EACCES', 'EPERM', 'EIO']
 
 function asDiskError(error: unknown): unknown {
-  if (error instanceof SottoError || !diskCodes.includes((error as NodeJS.ErrnoException).code ?? '')) return error
-  return new SottoError('ERR_DISK', `Expected to write the model: ${(error as Error).message}. Set SOTTO_HOME to a disk with room`, { cause: error })
+  if (
+    error instanceof SottoError ||
+    !diskCodes.includes((error as NodeJS.ErrnoException).code ?? '')
+  )
+    return error
+  return new SottoError(
+    'ERR_DISK',
+    `Expected to write the model: ${(error as Error).message}. Set SOTTO_HOME to a disk with room`,
+    { cause: error },
+  )
 }

@@ -24,7 +24,10 @@ const namePattern = /^[A-Za-z0-9][\w.+-]{0,127}$/
 /** Names become file names: nothing that could leave the store. */
 export function checkModelName(name: unknown): string {
   if (typeof name === 'string' && namePattern.test(name) && !name.includes('..')) return name
-  throw new SottoError('ERR_OPTION_INVALID', `Expected a model name of letters, digits, ".", "_", "+" and "-", received ${received(name)}`)
+  throw new SottoError(
+    'ERR_OPTION_INVALID',
+    `Expected a model name of letters, digits, ".", "_", "+" and "-", received ${received(name)}`,
+  )
 }
 
 /** @internal */
@@ -40,7 +43,10 @@ function manifestPath(name: string): string {
 export async function findModel(name: string): Promise<StoredModel | undefined> {
   if (!namePattern.test(name)) return undefined
   try {
-    const manifest = JSON.parse(await readFile(manifestPath(name), 'utf8')) as Omit<StoredModel, 'path'>
+    const manifest = JSON.parse(await readFile(manifestPath(name), 'utf8')) as Omit<
+      StoredModel,
+      'path'
+    >
     const path = modelPath(name)
     const { size } = await stat(path)
     return size === manifest.bytes ? { ...manifest, name, path } : undefined
@@ -53,7 +59,9 @@ export async function findModel(name: string): Promise<StoredModel | undefined> 
 export async function listModels(): Promise<StoredModel[]> {
   const names = await readdir(storeFolder()).catch(() => [])
   const models = await Promise.all(
-    names.filter((file) => file.endsWith('.json')).map((file) => findModel(file.slice(0, -'.json'.length))),
+    names
+      .filter((file) => file.endsWith('.json'))
+      .map((file) => findModel(file.slice(0, -'.json'.length))),
   )
   return models.filter((model) => model !== undefined).sort((a, b) => (a.name < b.name ? -1 : 1))
 }
@@ -68,7 +76,10 @@ export async function removeModel(name: string): Promise<boolean> {
 }
 
 /** @internal Makes a verified file a model: durable first, then visible. */
-export async function addToStore(partial: string, model: Omit<StoredModel, 'path'>): Promise<StoredModel> {
+export async function addToStore(
+  partial: string,
+  model: Omit<StoredModel, 'path'>,
+): Promise<StoredModel> {
   await syncFile(partial)
   await rename(partial, modelPath(model.name))
   const manifest = `${manifestPath(model.name)}.${process.pid}`
@@ -90,7 +101,10 @@ async function syncFile(path: string): Promise<void> {
     await file.sync()
   } catch (error) {
     // Some file systems cannot sync a folder or a file opened for reading; what they can they do by themselves.
-    if (!['EINVAL', 'EPERM', 'EBADF', 'EISDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+    if (
+      !['EINVAL', 'EPERM', 'EBADF', 'EISDIR'].includes((error as NodeJS.ErrnoException).code ?? '')
+    )
+      throw error
   } finally {
     await file.close()
   }
@@ -102,7 +116,11 @@ export async function makeStore(): Promise<string> {
   try {
     await mkdir(folder, { recursive: true })
   } catch (cause) {
-    throw new SottoError('ERR_DISK', `Expected to make the folder ${folder}: ${(cause as Error).message}. Set SOTTO_HOME to one that can be written`, { cause })
+    throw new SottoError(
+      'ERR_DISK',
+      `Expected to make the folder ${folder}: ${(cause as Error).message}. Set SOTTO_HOME to one that can be written`,
+      { cause },
+    )
   }
   return folder
 }
@@ -118,10 +136,18 @@ export async function resolveModel(nameOrPath: string): Promise<string> {
   if (!nameOrPath.includes('\0') && existsSync(nameOrPath)) return nameOrPath
   const entry = Object.hasOwn(catalog, nameOrPath) ? catalog[nameOrPath] : undefined
   if (entry) {
-    throw new SottoError('ERR_OFFLINE', `${entry.title} is not in the store yet. Run "sotto pull ${entry.name}". ${byHand(entry)}`)
+    throw new SottoError(
+      'ERR_OFFLINE',
+      `${entry.title} is not in the store yet. Run "sotto pull ${entry.name}". ${byHand(entry)}`,
+    )
   }
-  const hint = /[/\\]|\.gguf$/.test(nameOrPath) ? 'Check the path' : `Known names: ${Object.keys(catalog).join(', ')}`
-  throw new SottoError('ERR_MODEL_NOT_FOUND', `Expected a model, there is none called ${received(nameOrPath)}. ${hint}`)
+  const hint = /[/\\]|\.gguf$/.test(nameOrPath)
+    ? 'Check the path'
+    : `Known names: ${Object.keys(catalog).join(', ')}`
+  throw new SottoError(
+    'ERR_MODEL_NOT_FOUND',
+    `Expected a model, there is none called ${received(nameOrPath)}. ${hint}`,
+  )
 }
 
 /** @internal How to do without a network. */

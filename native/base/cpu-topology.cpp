@@ -100,7 +100,8 @@ CpuTopology Read() {
   topology.physical = std::max(int(cores.size()), 1);
   // Cores of one kind differ by a few percent in their best clock; an efficiency core by a quarter or more.
   const double fastest = speeds.empty() ? 0 : *std::max_element(speeds.begin(), speeds.end());
-  topology.performance = int(std::count_if(speeds.begin(), speeds.end(), [=](double speed) { return speed >= 0.8 * fastest; }));
+  topology.performance =
+      int(std::count_if(speeds.begin(), speeds.end(), [=](double speed) { return speed >= 0.8 * fastest; }));
   topology.performance = std::max(topology.performance, 1);
   return topology;
 }

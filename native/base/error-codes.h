@@ -1,25 +1,26 @@
-// error-codes.h: the codes C++ throws, one line each; lib/errors.ts documents them and scripts/check-native.mjs compares.
+// error-codes.h: the codes C++ throws, one line each; lib/errors.ts documents them and scripts/check-native.mjs
+// compares.
 #pragma once
 
-#define SOTTO_ERROR_CODES(X)                          \
-  X(kAborted, "ERR_ABORTED")                          \
-  X(kAdapterInvalid, "ERR_ADAPTER_INVALID")           \
-  X(kContextFull, "ERR_CONTEXT_FULL")                 \
-  X(kDecodeFailed, "ERR_DECODE_FAILED")               \
+#define SOTTO_ERROR_CODES(X)                            \
+  X(kAborted, "ERR_ABORTED")                            \
+  X(kAdapterInvalid, "ERR_ADAPTER_INVALID")             \
+  X(kContextFull, "ERR_CONTEXT_FULL")                   \
+  X(kDecodeFailed, "ERR_DECODE_FAILED")                 \
   X(kEmbeddingUnsupported, "ERR_EMBEDDING_UNSUPPORTED") \
-  X(kGrammarInvalid, "ERR_GRAMMAR_INVALID")           \
-  X(kInternal, "ERR_INTERNAL")                        \
-  X(kModelClosed, "ERR_MODEL_CLOSED")                 \
-  X(kModelLoad, "ERR_MODEL_LOAD")                     \
-  X(kModelMemory, "ERR_MODEL_MEMORY")                 \
-  X(kModelUnsupported, "ERR_MODEL_UNSUPPORTED")       \
-  X(kOptionInvalid, "ERR_OPTION_INVALID")             \
-  X(kPromptInvalid, "ERR_PROMPT_INVALID")             \
-  X(kPromptTooLong, "ERR_PROMPT_TOO_LONG")            \
-  X(kQueueFull, "ERR_QUEUE_FULL")                     \
-  X(kRerankUnsupported, "ERR_RERANK_UNSUPPORTED")     \
-  X(kSchemaInvalid, "ERR_SCHEMA_INVALID")             \
-  X(kTemplateInvalid, "ERR_TEMPLATE_INVALID")         \
+  X(kGrammarInvalid, "ERR_GRAMMAR_INVALID")             \
+  X(kInternal, "ERR_INTERNAL")                          \
+  X(kModelClosed, "ERR_MODEL_CLOSED")                   \
+  X(kModelLoad, "ERR_MODEL_LOAD")                       \
+  X(kModelMemory, "ERR_MODEL_MEMORY")                   \
+  X(kModelUnsupported, "ERR_MODEL_UNSUPPORTED")         \
+  X(kOptionInvalid, "ERR_OPTION_INVALID")               \
+  X(kPromptInvalid, "ERR_PROMPT_INVALID")               \
+  X(kPromptTooLong, "ERR_PROMPT_TOO_LONG")              \
+  X(kQueueFull, "ERR_QUEUE_FULL")                       \
+  X(kRerankUnsupported, "ERR_RERANK_UNSUPPORTED")       \
+  X(kSchemaInvalid, "ERR_SCHEMA_INVALID")               \
+  X(kTemplateInvalid, "ERR_TEMPLATE_INVALID")           \
   X(kTemplateMissing, "ERR_TEMPLATE_MISSING")
 
 namespace sotto {
@@ -33,8 +34,7 @@ enum class ErrorCode {
 constexpr const char* ErrorCodeText(ErrorCode code) {
   switch (code) {
 #define X(name, text) \
-  case ErrorCode::name: \
-    return text;
+  case ErrorCode::name: return text;
     SOTTO_ERROR_CODES(X)
 #undef X
   }

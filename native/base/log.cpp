@@ -26,7 +26,8 @@ std::atomic<LogLevel>& Level() {
   return level;
 }
 
-// Upstream writes a line in pieces (level 5, "continue"); a piece has the level of the one before it on the same thread.
+// Upstream writes a line in pieces (level 5, "continue"); a piece has the level of the one before it on the same
+// thread.
 thread_local LogLevel last_level = LogLevel::kInfo;
 thread_local std::string* captured = nullptr;
 

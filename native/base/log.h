@@ -12,8 +12,8 @@ void SetLogLevel(LogLevel level);
 LogLevel GetLogLevel();
 void Log(LogLevel level, const std::string& line);
 
-// Collects the error lines that upstream logs on this thread while it lives, so that a failed load can say why; they are
-// not printed then, unless the level is debug. Keeps at most 4 KB.
+// Collects the error lines that upstream logs on this thread while it lives, so that a failed load can say why; they
+// are not printed then, unless the level is debug. Keeps at most 4 KB.
 class LogCapture {
  public:
   LogCapture();

@@ -7,7 +7,8 @@ namespace {
 
 struct Lead {
   int length = 0;  // 0: not a first byte
-  uint8_t low = 0x80, high = 0xBF;  // range of the second byte: no overlong forms, no surrogates, nothing above U+10FFFF
+  uint8_t low = 0x80,
+          high = 0xBF;  // range of the second byte: no overlong forms, no surrogates, nothing above U+10FFFF
 };
 
 Lead LeadOf(uint8_t byte) {

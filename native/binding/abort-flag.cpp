@@ -13,7 +13,9 @@ Napi::Function AbortFlag::Define(Napi::Env env) {
                      });
 }
 
-AbortFlag::AbortFlag(const Napi::CallbackInfo& info) : ObjectWrap(info) { info.This().As<Napi::Object>().TypeTag(&kTag); }
+AbortFlag::AbortFlag(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  info.This().As<Napi::Object>().TypeTag(&kTag);
+}
 
 std::shared_ptr<std::atomic<bool>> AbortFlag::FlagOf(const Napi::Value& value) {
   if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kTag)) {

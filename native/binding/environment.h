@@ -1,5 +1,5 @@
-// environment.h: what one JavaScript environment (main thread or worker) owns: its classes and its open handles. No mutable
-// statics: any number of environments load the addon side by side.
+// environment.h: what one JavaScript environment (main thread or worker) owns: its classes and its open handles. No
+// mutable statics: any number of environments load the addon side by side.
 #pragma once
 
 #include <atomic>

@@ -82,8 +82,7 @@ napi_value ResultOf(napi_env env, const Result& result) {
 napi_value PayloadOf(napi_env env, const Event& event) {
   switch (event.kind) {
     case Event::Kind::kText:
-    case Event::Kind::kReasoning:
-      return Text(env, event.text);
+    case Event::Kind::kReasoning: return Text(env, event.text);
     case Event::Kind::kToolCall:
       return ObjectBuilder(env)
           .Set("index", double(event.tool_index))
@@ -91,16 +90,14 @@ napi_value PayloadOf(napi_env env, const Event& event) {
           .Set("name", event.tool_name)
           .Set("arguments", event.text)
           .get();
-    case Event::Kind::kLogprobs:
-      return LogprobsOf(env, event.logprobs);
+    case Event::Kind::kLogprobs: return LogprobsOf(env, event.logprobs);
     case Event::Kind::kVectors:
       return ObjectBuilder(env)
           .Set("data", Bytes(env, napi_float32_array, event.vectors.data(), event.vectors.size() * sizeof(float),
                              event.vectors.size()))
           .Set("columns", double(event.columns))
           .get();
-    case Event::Kind::kDone:
-      return ResultOf(env, *event.result);
+    case Event::Kind::kDone: return ResultOf(env, *event.result);
     case Event::Kind::kFailed:
       return ObjectBuilder(env).Set("code", std::string(ErrorCodeText(event.code))).Set("message", event.text).get();
   }
@@ -115,8 +112,8 @@ std::shared_ptr<EventPipe> EventPipe::Create(Napi::Env env, Napi::Function on_ev
   pipe->on_end_ = std::move(on_end);
   auto* own = new std::shared_ptr<EventPipe>(pipe);  // freed by Finalized
   const napi_status status =
-      napi_create_threadsafe_function(env, on_events, nullptr, Napi::String::New(env, "sotto events"), 0, 1, own, Finalized,
-                                      pipe.get(), Deliver, &pipe->function_);
+      napi_create_threadsafe_function(env, on_events, nullptr, Napi::String::New(env, "sotto events"), 0, 1, own,
+                                      Finalized, pipe.get(), Deliver, &pipe->function_);
   if (status != napi_ok) {
     delete own;
     throw Napi::Error::New(env);

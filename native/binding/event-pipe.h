@@ -1,5 +1,6 @@
-// event-pipe.h: scheduler → JavaScript. Any thread pushes; the JS thread gets everything that has gathered in one call, as a
-// flat array [id, kind, payload, …]. One wake-up while JS is not awake, however many events: never one a token a sequence.
+// event-pipe.h: scheduler → JavaScript. Any thread pushes; the JS thread gets everything that has gathered in one call,
+// as a flat array [id, kind, payload, …]. One wake-up while JS is not awake, however many events: never one a token a
+// sequence.
 //
 // Rules of its thread-safe function:
 //   1. unref'd at birth, ref'd while requests are in flight: an idle model does not keep the process alive
@@ -21,12 +22,13 @@ namespace sotto {
 class EventPipe {
  public:
   // `on_end` hears on the JS thread of every request whose last event has been delivered.
-  static std::shared_ptr<EventPipe> Create(Napi::Env env, Napi::Function on_events, std::function<void(RequestId)> on_end);
+  static std::shared_ptr<EventPipe> Create(Napi::Env env, Napi::Function on_events,
+                                           std::function<void(RequestId)> on_end);
 
   void Push(std::vector<Event>&& events);  // any thread
   void Begin(napi_env env, RequestId id);  // JS thread: a request is in flight
   bool InFlight(RequestId id) const { return in_flight_.contains(id); }
-  void Close();                            // JS thread: no more requests will begin
+  void Close();  // JS thread: no more requests will begin
 
  private:
   EventPipe() = default;

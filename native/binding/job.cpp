@@ -57,7 +57,8 @@ void Complete(napi_env env, napi_status status, void* data) {
 bool Queue(napi_env env, const char* name, std::unique_ptr<Job> job) {
   napi_value resource = nullptr;
   napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &resource);
-  if (napi_create_async_work(env, nullptr, resource, Execute, Complete, job.get(), &job->handle) != napi_ok) return false;
+  if (napi_create_async_work(env, nullptr, resource, Execute, Complete, job.get(), &job->handle) != napi_ok)
+    return false;
   if (napi_queue_async_work(env, job->handle) != napi_ok) {
     napi_delete_async_work(env, job->handle);
     return false;

@@ -1,5 +1,5 @@
-// model-handle.h: a loaded model as the binding holds it: weights, scheduler and event pipe, and the flags of the requests in
-// flight. Shared by the JS wrapper and the jobs that still need it.
+// model-handle.h: a loaded model as the binding holds it: weights, scheduler and event pipe, and the flags of the
+// requests in flight. Shared by the JS wrapper and the jobs that still need it.
 #pragma once
 
 #include <atomic>
@@ -22,8 +22,8 @@ class ModelHandle {
   ModelHandle(const ModelHandle&) = delete;
   ModelHandle& operator=(const ModelHandle&) = delete;
 
-  // Any thread. Cancel → drain → free, idempotent; returns when the scheduler's thread has ended and nothing is held here any
-  // more. A job that prepares a request may hold the weights a moment longer.
+  // Any thread. Cancel → drain → free, idempotent; returns when the scheduler's thread has ended and nothing is held
+  // here any more. A job that prepares a request may hold the weights a moment longer.
   void Close();
   bool closed() const { return closed_; }
 

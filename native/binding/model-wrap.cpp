@@ -53,7 +53,8 @@ Napi::Object InfoObject(Napi::Env env, const Model& model, const SchedulerInfo& 
   Napi::Object metadata = Napi::Object::New(env);
   for (const auto& [key, value] : m.metadata) {
     // Keys come from a file: defined, not assigned, so that __proto__ is a key like any other.
-    metadata.DefineProperty(Napi::PropertyDescriptor::Value(key, Napi::String::New(env, value), napi_default_jsproperty));
+    metadata.DefineProperty(
+        Napi::PropertyDescriptor::Value(key, Napi::String::New(env, value), napi_default_jsproperty));
   }
   info.Set("metadata", metadata);
   info.Set("contextSize", scheduler.context_size);
@@ -138,8 +139,8 @@ Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
     ModelPtr model = Model::Load(model_options, *abort, [&](float fraction) {
       if (progress) progress->Report(fraction);
     });
-    std::shared_ptr<Scheduler> scheduler =
-        Scheduler::Create(model, scheduler_options, [pipe](std::vector<Event>&& events) { pipe->Push(std::move(events)); });
+    std::shared_ptr<Scheduler> scheduler = Scheduler::Create(
+        model, scheduler_options, [pipe](std::vector<Event>&& events) { pipe->Push(std::move(events)); });
     loaded->handle = std::make_shared<ModelHandle>(std::move(model), std::move(scheduler), pipe);
   };
   const auto result = [=](napi_env raw) -> napi_value {
@@ -190,7 +191,8 @@ Napi::Value ModelWrap::Embed(const Napi::CallbackInfo& info) {
 void ModelWrap::Start(Napi::Env env, RequestOptions&& options) {
   ModelHandle::Parts parts = handle_->parts();
   const RequestId id = options.id;
-  if (handle_->pipe().InFlight(id)) throw Error(ErrorCode::kInternal, "Request " + std::to_string(id) + " is in flight");
+  if (handle_->pipe().InFlight(id))
+    throw Error(ErrorCode::kInternal, "Request " + std::to_string(id) + " is in flight");
   auto control = std::make_shared<RequestControl>();
   handle_->controls.emplace(id, control);
   handle_->pipe().Begin(env, id);
@@ -234,14 +236,17 @@ Napi::Value ModelWrap::Tokenize(const Napi::CallbackInfo& info) {
   return RunJob(
       info.Env(), "sotto tokenize",
       [=, parts = std::move(parts), text = ReadString(info[0], "text"), special = ReadBool(info[1], "addSpecial"),
-       parse = ReadBool(info[2], "parseSpecial")] { *tokens = sotto::Tokenize(parts.model->vocab(), text, special, parse); },
+       parse = ReadBool(info[2], "parseSpecial")] {
+        *tokens = sotto::Tokenize(parts.model->vocab(), text, special, parse);
+      },
       [=](napi_env env) { return Int32ArrayOf(env, *tokens); });
 }
 
 // detokenize(tokens: Int32Array, special: boolean): string
 Napi::Value ModelWrap::Detokenize(const Napi::CallbackInfo& info) {
   const ModelHandle::Parts parts = handle_->parts();
-  return Napi::String::New(info.Env(), sotto::Detokenize(parts.model->vocab(), ReadInts(info[0], "tokens"), ReadBool(info[1], "special")));
+  return Napi::String::New(
+      info.Env(), sotto::Detokenize(parts.model->vocab(), ReadInts(info[0], "tokens"), ReadBool(info[1], "special")));
 }
 
 // applyTemplate(input: NativeChatInput): Promise<string>
@@ -277,8 +282,9 @@ Napi::Value ModelWrap::Measure(const Napi::CallbackInfo& info) {
 // close(): Promise<void>
 Napi::Value ModelWrap::Close(const Napi::CallbackInfo& info) {
   if (!closing_.IsEmpty()) return closing_.Value();
-  const Napi::Promise closing = RunJob(info.Env(), "sotto close", [handle = handle_] { handle->Close(); }, nullptr,
-                                       [handle = handle_](bool) { handle->pipe().Close(); });
+  const Napi::Promise closing = RunJob(
+      info.Env(), "sotto close", [handle = handle_] { handle->Close(); }, nullptr,
+      [handle = handle_](bool) { handle->pipe().Close(); });
   closing_ = Napi::Reference<Napi::Promise>::New(closing, 1);
   return closing;
 }

@@ -1,4 +1,5 @@
-// model-wrap.h: class Model as lib/native.ts declares it. Reads arguments, calls the engine, wraps the result; no logic.
+// model-wrap.h: class Model as lib/native.ts declares it. Reads arguments, calls the engine, wraps the result; no
+// logic.
 #pragma once
 
 #include <memory>

@@ -19,8 +19,8 @@ void Deliver(napi_env env, napi_value callback, void*, void* data) {
 
 std::shared_ptr<ProgressPipe> ProgressPipe::Create(Napi::Env env, Napi::Function callback) {
   std::shared_ptr<ProgressPipe> pipe(new ProgressPipe);
-  if (napi_create_threadsafe_function(env, callback, nullptr, Napi::String::New(env, "sotto progress"), 0, 1, nullptr, nullptr,
-                                      nullptr, Deliver, &pipe->function_) != napi_ok) {
+  if (napi_create_threadsafe_function(env, callback, nullptr, Napi::String::New(env, "sotto progress"), 0, 1, nullptr,
+                                      nullptr, nullptr, Deliver, &pipe->function_) != napi_ok) {
     throw Napi::Error::New(env);
   }
   napi_unref_threadsafe_function(env, pipe->function_);

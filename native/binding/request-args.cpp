@@ -10,28 +10,42 @@ namespace sotto {
 namespace {
 
 template <typename Value, size_t count>
-Value Named(const std::array<std::pair<const char*, Value>, count>& table, const std::string& name, const char* option) {
+Value Named(const std::array<std::pair<const char*, Value>, count>& table, const std::string& name,
+            const char* option) {
   std::string names;
   for (const auto& [known, value] : table) {
     if (name == known) return value;
     names += (names.empty() ? "" : ", ") + std::string(known);
   }
-  throw Error(ErrorCode::kOptionInvalid, std::string("Expected ") + option + " to be one of " + names + ", received \"" + name + "\"");
+  throw Error(ErrorCode::kOptionInvalid,
+              std::string("Expected ") + option + " to be one of " + names + ", received \"" + name + "\"");
 }
 
 constexpr std::array<std::pair<const char*, ggml_type>, 9> kCacheTypes = {{
-    {"f16", GGML_TYPE_F16}, {"f32", GGML_TYPE_F32}, {"bf16", GGML_TYPE_BF16}, {"q8_0", GGML_TYPE_Q8_0},
-    {"q4_0", GGML_TYPE_Q4_0}, {"q4_1", GGML_TYPE_Q4_1}, {"iq4_nl", GGML_TYPE_IQ4_NL}, {"q5_0", GGML_TYPE_Q5_0},
+    {"f16", GGML_TYPE_F16},
+    {"f32", GGML_TYPE_F32},
+    {"bf16", GGML_TYPE_BF16},
+    {"q8_0", GGML_TYPE_Q8_0},
+    {"q4_0", GGML_TYPE_Q4_0},
+    {"q4_1", GGML_TYPE_Q4_1},
+    {"iq4_nl", GGML_TYPE_IQ4_NL},
+    {"q5_0", GGML_TYPE_Q5_0},
     {"q5_1", GGML_TYPE_Q5_1},
 }};
 constexpr std::array<std::pair<const char*, int32_t>, 6> kPoolings = {{
-    {"auto", LLAMA_POOLING_TYPE_UNSPECIFIED}, {"none", LLAMA_POOLING_TYPE_NONE}, {"mean", LLAMA_POOLING_TYPE_MEAN},
-    {"cls", LLAMA_POOLING_TYPE_CLS}, {"last", LLAMA_POOLING_TYPE_LAST}, {"rank", LLAMA_POOLING_TYPE_RANK},
+    {"auto", LLAMA_POOLING_TYPE_UNSPECIFIED},
+    {"none", LLAMA_POOLING_TYPE_NONE},
+    {"mean", LLAMA_POOLING_TYPE_MEAN},
+    {"cls", LLAMA_POOLING_TYPE_CLS},
+    {"last", LLAMA_POOLING_TYPE_LAST},
+    {"rank", LLAMA_POOLING_TYPE_RANK},
 }};
 
 int32_t Positive(const Napi::Object& object, const char* name) {
   const int32_t value = IntField(object, name);
-  if (value < 1) throw Error(ErrorCode::kOptionInvalid, std::string("Expected ") + name + " to be positive, received " + std::to_string(value));
+  if (value < 1)
+    throw Error(ErrorCode::kOptionInvalid,
+                std::string("Expected ") + name + " to be positive, received " + std::to_string(value));
   return value;
 }
 
@@ -68,7 +82,8 @@ SamplingOptions ReadSampling(const Napi::Object& o) {
       values.As<Napi::TypedArray>().ElementLength() != tokens.size()) {
     throw Error(ErrorCode::kOptionInvalid, "Expected logitBias to have as many values as tokens");
   }
-  for (size_t i = 0; i < tokens.size(); ++i) sampling.logit_bias.emplace_back(tokens[i], values.As<Napi::Float32Array>()[i]);
+  for (size_t i = 0; i < tokens.size(); ++i)
+    sampling.logit_bias.emplace_back(tokens[i], values.As<Napi::Float32Array>()[i]);
   return sampling;
 }
 

@@ -1,5 +1,5 @@
-// wrap.h: the one trampoline between a JavaScript call and a C++ method or function: checks what `this` is and turns C++
-// exceptions into coded JavaScript errors.
+// wrap.h: the one trampoline between a JavaScript call and a C++ method or function: checks what `this` is and turns
+// C++ exceptions into coded JavaScript errors.
 #pragma once
 
 #include <exception>

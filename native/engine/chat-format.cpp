@@ -21,9 +21,9 @@ constexpr int kDeepestJson = 128;
 
 [[noreturn]] void Refuse(const std::string& why) { throw Error(ErrorCode::kTemplateInvalid, why); }
 
-// A template comes from a file and runs as a program; upstream's interpreter has neither a step nor a memory limit. So what can
-// grow without end is refused before it runs: numbers that make a range() large, exponents, products, and loops in loops in
-// loops. What remains is bounded by the messages the caller passes.
+// A template comes from a file and runs as a program; upstream's interpreter has neither a step nor a memory limit. So
+// what can grow without end is refused before it runs: numbers that make a range() large, exponents, products, and
+// loops in loops in loops. What remains is bounded by the messages the caller passes.
 void GuardTemplate(const std::string& source) {
   if (source.size() > kLongestTemplate) {
     Refuse("Expected a chat template of at most 1 MiB, received " + std::to_string(source.size()) + " bytes");
@@ -49,9 +49,7 @@ void GuardTemplate(const std::string& source) {
         break;
       case Type::close_paren:
       case Type::close_square_bracket:
-      case Type::close_curly_bracket:
-        parentheses = std::max(parentheses - 1, 0);
-        break;
+      case Type::close_curly_bracket: parentheses = std::max(parentheses - 1, 0); break;
       case Type::multiplicative_binary_operator:
         if (token.value == "**") Refuse("Expected a chat template without the ** operator");
         if (token.value == "*" && i + 1 < tokens.size() && tokens[i + 1].t == Type::multiplicative_binary_operator) {
@@ -80,15 +78,15 @@ void GuardTemplate(const std::string& source) {
           }
           loop_has_range.push_back(range);
           range_loops += range;
-          if (++loops > kDeepestLoops || range_loops > 2) Refuse("Expected a chat template with fewer loops inside loops");
+          if (++loops > kDeepestLoops || range_loops > 2)
+            Refuse("Expected a chat template with fewer loops inside loops");
         } else if (token.value == "endfor" && loops > 0) {
           --loops;
           range_loops -= loop_has_range.back();
           loop_has_range.pop_back();
         }
         break;
-      default:
-        break;
+      default: break;
     }
   }
 }
@@ -104,7 +102,8 @@ common_json ParseJson(const std::string& text, const char* what) {
   }
 }
 
-// Accumulates the answer and lets upstream parse it whole, at most so often that parsing stays under a tenth of the time.
+// Accumulates the answer and lets upstream parse it whole, at most so often that parsing stays under a tenth of the
+// time.
 class UpstreamParser : public ChatParser {
  public:
   explicit UpstreamParser(common_chat_parser_params params) : params_(std::move(params)) {}
@@ -124,7 +123,8 @@ class UpstreamParser : public ChatParser {
       if (!seen_.reasoning_content.empty() || !seen_.tool_calls.empty()) message = seen_;
     }
     for (size_t i = 0; i < message.tool_calls.size(); ++i) {
-      if (message.tool_calls[i].id.empty()) message.tool_calls[i].id = "call_" + std::to_string(id) + "_" + std::to_string(i);
+      if (message.tool_calls[i].id.empty())
+        message.tool_calls[i].id = "call_" + std::to_string(id) + "_" + std::to_string(i);
     }
     Emit(id, message, out);
     seen_ = std::move(message);
@@ -186,20 +186,13 @@ GrammarSpec ReadGrammar(const common_chat_params& params) {
   spec.lazy = params.grammar_lazy && !params.grammar_triggers.empty();
   for (const common_grammar_trigger& trigger : params.grammar_triggers) {
     switch (trigger.type) {
-      case COMMON_GRAMMAR_TRIGGER_TYPE_WORD:
-        spec.trigger_patterns.push_back(EscapeRegex(trigger.value));
-        break;
-      case COMMON_GRAMMAR_TRIGGER_TYPE_PATTERN:
-        spec.trigger_patterns.push_back(trigger.value);
-        break;
+      case COMMON_GRAMMAR_TRIGGER_TYPE_WORD: spec.trigger_patterns.push_back(EscapeRegex(trigger.value)); break;
+      case COMMON_GRAMMAR_TRIGGER_TYPE_PATTERN: spec.trigger_patterns.push_back(trigger.value); break;
       case COMMON_GRAMMAR_TRIGGER_TYPE_PATTERN_FULL:
         spec.trigger_patterns.push_back("^(?:" + trigger.value + ")$");
         break;
-      case COMMON_GRAMMAR_TRIGGER_TYPE_TOKEN:
-        spec.trigger_tokens.push_back(trigger.token);
-        break;
-      default:
-        break;
+      case COMMON_GRAMMAR_TRIGGER_TYPE_TOKEN: spec.trigger_tokens.push_back(trigger.token); break;
+      default: break;
     }
   }
   return spec;
@@ -255,7 +248,8 @@ ChatPrompt ChatFormat::Apply(const ChatInput& input) const {
   const common_chat_templates* templates = given ? given.get() : impl_->templates.get();
   if (!templates) {
     if (!impl_->defect.empty()) Refuse(impl_->defect);
-    throw Error(ErrorCode::kTemplateMissing, "The model carries no chat template: pass one as template, or use complete()");
+    throw Error(ErrorCode::kTemplateMissing,
+                "The model carries no chat template: pass one as template, or use complete()");
   }
 
   common_chat_templates_inputs inputs;

@@ -1,5 +1,6 @@
-// chat-format.h: messages and tools into a prompt, text back into content, reasoning and tool calls. Upstream's common/chat
-// does the formats; this file keeps its types out of our headers, guards the template (threats.md (14)), and parses incrementally.
+// chat-format.h: messages and tools into a prompt, text back into content, reasoning and tool calls. Upstream's
+// common/chat does the formats; this file keeps its types out of our headers, guards the template (it is a program from a file),
+// and parses incrementally.
 #pragma once
 
 #include <memory>
@@ -26,8 +27,9 @@ struct ChatInput {
   std::string grammar;               // the same as GBNF, or empty
 };
 
-// Incremental: each Push gives what is new since the last one. A Push costs O(new text) for plain content; for formats with
-// tool calls or reasoning upstream parses the whole answer again, so parsing is spaced out to stay a small share of the step.
+// Incremental: each Push gives what is new since the last one. A Push costs O(new text) for plain content; for formats
+// with tool calls or reasoning upstream parses the whole answer again, so parsing is spaced out to stay a small share
+// of the step.
 class ChatParser {
  public:
   virtual ~ChatParser() = default;
@@ -42,13 +44,14 @@ struct ChatPrompt {
   std::string grammar_prefill;  // text of the prompt that the grammar expects to have seen
   std::vector<std::string> stop;
   std::vector<std::string> preserved_tokens;  // must be rendered as text so the parser sees them
-  std::unique_ptr<ChatParser> parser;          // null when the answer is plain content
+  std::unique_ptr<ChatParser> parser;         // null when the answer is plain content
 };
 
 // The model's templates, compiled once per model. Immutable, any thread.
 class ChatFormat {
  public:
-  // Never throws: a model without a usable template gives a ChatFormat whose Apply throws kTemplateMissing/kTemplateInvalid.
+  // Never throws: a model without a usable template gives a ChatFormat whose Apply throws
+  // kTemplateMissing/kTemplateInvalid.
   explicit ChatFormat(const llama_model* model);
   ~ChatFormat();
   ChatFormat(const ChatFormat&) = delete;

@@ -13,8 +13,6 @@ std::string Detokenizer::Push(llama_token token) {
   return TakeWholeCharacters(held_, TokenBytes(vocab_, token, special));
 }
 
-std::string Detokenizer::Flush() {
-  return std::exchange(held_, {}).empty() ? std::string() : kReplacementCharacter;
-}
+std::string Detokenizer::Flush() { return std::exchange(held_, {}).empty() ? std::string() : kReplacementCharacter; }
 
 }  // namespace sotto

@@ -38,11 +38,13 @@ void InitBackends(const std::string& folder) {
   static bool done = false;
   std::lock_guard lock(mutex);
   if (done) return;
-  llama_log_set([](ggml_log_level level, const char* text, void*) { UpstreamLog(int(level), text); }, nullptr);  // ggml's too
+  llama_log_set([](ggml_log_level level, const char* text, void*) { UpstreamLog(int(level), text); },
+                nullptr);  // ggml's too
   if (!CpuRegistry()) ggml_backend_load_all_from_path(folder.c_str());
   if (!CpuRegistry()) {
-    throw Error(ErrorCode::kModelUnsupported,
-                "No CPU backend in " + folder + " runs on this processor: build sotto from source with SOTTO_NATIVE=ON");
+    throw Error(
+        ErrorCode::kModelUnsupported,
+        "No CPU backend in " + folder + " runs on this processor: build sotto from source with SOTTO_NATIVE=ON");
   }
   llama_backend_init();
   done = true;

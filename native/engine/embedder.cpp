@@ -24,8 +24,7 @@ void Normalize(float* row, int columns) {
   for (int i = 0; i < columns; ++i) row[i] *= scale;
 }
 
-llama_context_ptr MakeContext(const Model& model, const Embedder::Options& options,
-                              enum llama_pooling_type pooling) {
+llama_context_ptr MakeContext(const Model& model, const Embedder::Options& options, enum llama_pooling_type pooling) {
   llama_context_params params = llama_context_default_params();
   const int32_t train = model.info().context_train;
   params.n_batch = uint32_t(train > 0 ? std::min(options.batch_size, train) : options.batch_size);
@@ -47,8 +46,8 @@ llama_context_ptr MakeContext(const Model& model, const Embedder::Options& optio
   } catch (const std::exception& exception) {
     reason = exception.what();
   }
-  throw Error(ErrorCode::kModelMemory, "Could not make a context for embeddings" +
-                                           (reason.empty() ? std::string() : ": " + reason));
+  throw Error(ErrorCode::kModelMemory,
+              "Could not make a context for embeddings" + (reason.empty() ? std::string() : ": " + reason));
 }
 
 }  // namespace
@@ -85,14 +84,13 @@ void Embedder::Add(std::unique_ptr<Request> request) {
   jobs_.push_back(std::move(job));
 }
 
-bool Embedder::Cancelled() const {
-  return !jobs_.empty() && jobs_.front().request->control->cancelled;
-}
+bool Embedder::Cancelled() const { return !jobs_.empty() && jobs_.front().request->control->cancelled; }
 
 bool Embedder::Check(const Request& request, std::vector<Event>& out) const {
   if (*request.embedding == EmbeddingTask::kRerank && !ranks_) {
-    out.push_back(Event::Failed(request.id, ErrorCode::kRerankUnsupported,
-                                "Expected a reranking model (pooling type rank), received " + model_->info().description));
+    out.push_back(
+        Event::Failed(request.id, ErrorCode::kRerankUnsupported,
+                      "Expected a reranking model (pooling type rank), received " + model_->info().description));
     return false;
   }
   if (*request.embedding == EmbeddingTask::kEmbed && ranks_) {
@@ -159,7 +157,8 @@ void Embedder::Step(std::vector<Event>& out) {
     return;
   }
   for (const Row& row : rows) {
-    const float* vector = status == 0 ? llama_get_embeddings_seq(context_.get(), llama_seq_id(&row - rows.data())) : nullptr;
+    const float* vector =
+        status == 0 ? llama_get_embeddings_seq(context_.get(), llama_seq_id(&row - rows.data())) : nullptr;
     if (!vector) {
       FailAll(ErrorCode::kDecodeFailed, "The embedding batch failed with status " + std::to_string(status), out);
       return;

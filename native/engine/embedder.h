@@ -1,5 +1,5 @@
-// embedder.h: texts to vectors. Owns a second llama_context with pooled output, made at the first embedding, and packs the
-// inputs of many requests into one batch. The scheduler's thread only.
+// embedder.h: texts to vectors. Owns a second llama_context with pooled output, made at the first embedding, and packs
+// the inputs of many requests into one batch. The scheduler's thread only.
 #pragma once
 
 #include <list>
@@ -27,8 +27,8 @@ class Embedder {
   bool idle() const { return jobs_.empty(); }
   llama_context* context() const { return context_.get(); }
 
-  // One batch: the next inputs of the oldest requests. Appends a kVectors and a kDone event for every request it completes,
-  // kFailed for those that cannot be computed. The caller holds the pool's turn.
+  // One batch: the next inputs of the oldest requests. Appends a kVectors and a kDone event for every request it
+  // completes, kFailed for those that cannot be computed. The caller holds the pool's turn.
   void Step(std::vector<Event>& out);
   // Ends every request with `code`.
   void FailAll(ErrorCode code, const std::string& message, std::vector<Event>& out);

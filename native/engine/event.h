@@ -16,8 +16,8 @@ using RequestId = uint32_t;
 // One generated token and its alternatives, for requests that asked for log-probabilities.
 struct TokenLogprob {
   int32_t token = 0;
-  float logprob = 0;      // natural logarithm, of the raw softmax before any sampler
-  std::string bytes;      // the token's own bytes; may be part of a UTF-8 character
+  float logprob = 0;  // natural logarithm, of the raw softmax before any sampler
+  std::string bytes;  // the token's own bytes; may be part of a UTF-8 character
 };
 struct TokenLogprobs {
   TokenLogprob chosen;
@@ -29,7 +29,7 @@ enum class FinishReason { kStop, kLength, kAbort, kContext };
 // The last word of a request, whichever way it ended.
 struct Result {
   FinishReason finish_reason = FinishReason::kStop;
-  std::string stop_string;  // the stop string that ended it, if one did
+  std::string stop_string;    // the stop string that ended it, if one did
   double queue_ms = 0;        // submit to admission
   double prompt_ms = 0;       // admission to the end of prefill
   double first_token_ms = 0;  // submit to first token sampled

@@ -14,13 +14,14 @@ namespace sotto {
 namespace {
 
 constexpr size_t kMostBytes = 1 << 20;
-constexpr int kDeepestNesting = 128;   // upstream's parser recurses once a parenthesis; its stack is not ours to risk
+constexpr int kDeepestNesting = 128;  // upstream's parser recurses once a parenthesis; its stack is not ours to risk
 constexpr int kDeepestSchema = 64;
 constexpr size_t kMostRules = 20000;
 
 [[noreturn]] void Refuse(const std::string& why) { throw Error(ErrorCode::kGrammarInvalid, why); }
 
-// One pass over the text that knows strings, character classes and comments, so that a parenthesis in a literal is no nesting.
+// One pass over the text that knows strings, character classes and comments, so that a parenthesis in a literal is no
+// nesting.
 void CheckShape(const std::string& text) {
   if (text.size() > kMostBytes) {
     Refuse("Expected a grammar of at most 1 MiB, received " + std::to_string(text.size()) + " bytes");
@@ -43,20 +44,19 @@ void CheckShape(const std::string& text) {
         break;
       case '(':
         if (++depth > kDeepestNesting) {
-          Refuse("Expected parentheses nested at most " + std::to_string(kDeepestNesting) + " deep: name the inner parts as rules");
+          Refuse("Expected parentheses nested at most " + std::to_string(kDeepestNesting) +
+                 " deep: name the inner parts as rules");
         }
         break;
-      case ')':
-        --depth;
-        break;
+      case ')': --depth; break;
       case '=':
         if (i >= 2 && text[i - 1] == ':' && text[i - 2] == ':') ++rules;
         break;
-      default:
-        break;
+      default: break;
     }
   }
-  if (rules > kMostRules) Refuse("Expected at most " + std::to_string(kMostRules) + " rules, received " + std::to_string(rules));
+  if (rules > kMostRules)
+    Refuse("Expected at most " + std::to_string(kMostRules) + " rules, received " + std::to_string(rules));
 }
 
 std::string Shortened(std::string text) {
@@ -82,8 +82,9 @@ Grammar CompileGrammar(const llama_vocab* vocab, const GrammarSpec& spec) {
     if (spec.lazy) {
       std::vector<const char*> patterns;
       for (const std::string& pattern : spec.trigger_patterns) patterns.push_back(pattern.c_str());
-      grammar.reset(llama_sampler_init_grammar_lazy_patterns(vocab, spec.text.c_str(), "root", patterns.data(), patterns.size(),
-                                                             spec.trigger_tokens.data(), spec.trigger_tokens.size()));
+      grammar.reset(llama_sampler_init_grammar_lazy_patterns(vocab, spec.text.c_str(), "root", patterns.data(),
+                                                             patterns.size(), spec.trigger_tokens.data(),
+                                                             spec.trigger_tokens.size()));
     } else {
       grammar.reset(llama_sampler_init_grammar(vocab, spec.text.c_str(), "root"));
     }

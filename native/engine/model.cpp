@@ -78,8 +78,9 @@ std::vector<ggml_backend_dev_t> FindDevices(const std::vector<std::string>& name
   for (const std::string& name : names) {
     ggml_backend_dev_t device = ggml_backend_dev_by_name(name.c_str());
     if (!device) {
-      throw Error(ErrorCode::kOptionInvalid,
-                  "Expected devices to name devices of this machine (see systemInfo().devices), received \"" + name + "\"");
+      throw Error(
+          ErrorCode::kOptionInvalid,
+          "Expected devices to name devices of this machine (see systemInfo().devices), received \"" + name + "\"");
     }
     devices.push_back(device);
   }
@@ -157,9 +158,9 @@ std::shared_ptr<const Model> Model::Load(const ModelOptions& options, const std:
   if (abort) throw Error(ErrorCode::kAborted, "Loading was aborted");
 
   for (const AdapterOptions& adapter : options.adapters) {
-    model->adapters_.push_back(Explained(
-        ErrorCode::kAdapterInvalid, "Could not load the LoRA adapter " + adapter.path,
-        [&] { return llama_adapter_lora_ptr(llama_adapter_lora_init(model->get(), adapter.path.c_str())); }));
+    model->adapters_.push_back(
+        Explained(ErrorCode::kAdapterInvalid, "Could not load the LoRA adapter " + adapter.path,
+                  [&] { return llama_adapter_lora_ptr(llama_adapter_lora_init(model->get(), adapter.path.c_str())); }));
     model->adapter_scales_.emplace_back(model->adapters_.back().get(), adapter.scale);
   }
   model->info_ = ReadInfo(model->get());

@@ -22,8 +22,8 @@ struct AdapterOptions {
 };
 
 struct ModelOptions {
-  std::vector<std::string> paths;  // one file (its -0000N-of- siblings are found), or every shard in order
-  int32_t gpu_layers = -1;         // -1: all that a device can take; ignored without a GPU backend
+  std::vector<std::string> paths;    // one file (its -0000N-of- siblings are found), or every shard in order
+  int32_t gpu_layers = -1;           // -1: all that a device can take; ignored without a GPU backend
   std::vector<std::string> devices;  // names from ListDevices(); empty: all
   bool mmap = true;
   bool mlock = false;
@@ -37,7 +37,7 @@ struct ModelInfo {
   std::string description;   // upstream's one-line description, e.g. "llama 134M Q4_1"
   std::string quantisation;  // llama_ftype_name
   uint64_t parameters = 0;
-  uint64_t bytes = 0;        // of all tensors
+  uint64_t bytes = 0;  // of all tensors
   int32_t context_train = 0;
   int32_t embedding_length = 0;
   int32_t layers = 0;
@@ -56,7 +56,8 @@ struct ModelInfo {
 class Model {
  public:
   // `progress` gets 0…1 on the calling thread. `abort` set: loading stops and throws kAborted.
-  // Throws Error(kModelLoad | kModelUnsupported | kModelMemory | kAdapterInvalid | kAborted) with upstream's reason in the message.
+  // Throws Error(kModelLoad | kModelUnsupported | kModelMemory | kAdapterInvalid | kAborted) with upstream's reason in
+  // the message.
   static std::shared_ptr<const Model> Load(const ModelOptions& options, const std::atomic<bool>& abort,
                                            const std::function<void(float)>& progress);
 

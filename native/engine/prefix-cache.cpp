@@ -13,15 +13,14 @@ int PrefixCache::Lookup(const std::string& principal, std::span<const int32_t> t
   // The last token is always decoded: its logits are what the request is for.
   const auto match = tree->second.Find(tokens.first(tokens.size() - 1));
   if (match.length == 0) return 0;
-  if (!partial_ && (match.length != tree->second.Length(match.holder) ||
-                    entries_[match.holder].state != Entry::State::kIdle)) {
+  if (!partial_ &&
+      (match.length != tree->second.Length(match.holder) || entries_[match.holder].state != Entry::State::kIdle)) {
     return 0;
   }
   return match.length;
 }
 
-PrefixCache::Lease PrefixCache::Acquire(const std::string& principal, std::span<const int32_t> tokens,
-                                        bool reuse) {
+PrefixCache::Lease PrefixCache::Acquire(const std::string& principal, std::span<const int32_t> tokens, bool reuse) {
   const int length = reuse ? Lookup(principal, tokens) : 0;
   if (length > 0) {
     RadixTree& tree = Tree(principal);

@@ -1,6 +1,6 @@
 // prefix-cache.h: which tokens lie in the KV cache, under which sequence id, and who may share them. Sharing is
-// llama_memory_seq_cp in a unified cache: cells get a second owner, nothing is copied. One radix tree a principal, so that
-// the time to a first token never tells one principal what another has asked. The scheduler's thread only.
+// llama_memory_seq_cp in a unified cache: cells get a second owner, nothing is copied. One radix tree a principal, so
+// that the time to a first token never tells one principal what another has asked. The scheduler's thread only.
 #pragma once
 
 #include <llama.h>
@@ -16,8 +16,8 @@ namespace sotto {
 
 class PrefixCache {
  public:
-  // `ids`: sequence ids 0…ids-1 are ours. `partial`: the memory can keep a part of a sequence; recurrent models cannot, and
-  // then only a whole cached sequence is continued.
+  // `ids`: sequence ids 0…ids-1 are ours. `partial`: the memory can keep a part of a sequence; recurrent models cannot,
+  // and then only a whole cached sequence is continued.
   PrefixCache(llama_memory_t memory, int ids, bool partial);
 
   struct Lease {

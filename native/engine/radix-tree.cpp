@@ -24,8 +24,7 @@ RadixTree::Match RadixTree::Find(std::span<const int32_t> tokens) const {
     if (child == node->children.end()) break;
     node = child->second.get();
     offset = 0;
-    while (offset < int(node->edge.size()) && matched < tokens.size() &&
-           node->edge[offset] == tokens[matched]) {
+    while (offset < int(node->edge.size()) && matched < tokens.size() && node->edge[offset] == tokens[matched]) {
       ++offset;
       ++matched;
     }
@@ -79,7 +78,8 @@ void RadixTree::Append(int holder, std::span<const int32_t> tokens) {
   }
 }
 
-// Cuts node's edge after `offset` tokens; what follows becomes its only child, with the children and tails that lie beyond.
+// Cuts node's edge after `offset` tokens; what follows becomes its only child, with the children and tails that lie
+// beyond.
 void RadixTree::Split(Node* node, int offset) {
   auto lower = std::make_unique<Node>();
   lower->parent = node;
@@ -108,8 +108,9 @@ void RadixTree::Remove(int holder) {
   Trim(node);
 }
 
-// Keeps the invariant after a holder has left `node`: drops the tokens that nobody holds any more, and joins an only child
-// with its parent, so that every inner node has two children and the tree never has more nodes than twice its holders.
+// Keeps the invariant after a holder has left `node`: drops the tokens that nobody holds any more, and joins an only
+// child with its parent, so that every inner node has two children and the tree never has more nodes than twice its
+// holders.
 void RadixTree::Trim(Node* node) {
   while (node != root_.get() && node->children.empty()) {
     int held = 0;
@@ -144,7 +145,8 @@ int RadixTree::CountTokens(const Holders& holders) const {
     const Holders& holders;
     int total = 0;
 
-    // Returns whether a wanted holder passes through or ends in the node. Recursion is no deeper than the number of holders.
+    // Returns whether a wanted holder passes through or ends in the node. Recursion is no deeper than the number of
+    // holders.
     bool operator()(const Node* node) {
       bool below = false;
       for (const auto& [token, child] : node->children) below |= (*this)(child.get());

@@ -1,6 +1,6 @@
 // radix-tree.h: token prefixes and who holds them. A holder (a KV sequence id) is a path from the root; paths share the
-// nodes of their common prefix. Invariant: every token in the tree lies on the path of at least one holder, so the end of
-// any walk is a prefix that somebody really has in the KV cache. One thread.
+// nodes of their common prefix. Invariant: every token in the tree lies on the path of at least one holder, so the end
+// of any walk is a prefix that somebody really has in the KV cache. One thread.
 #pragma once
 
 #include <bitset>

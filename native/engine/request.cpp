@@ -15,8 +15,9 @@ constexpr size_t kMostInputs = 65536;
 void CheckTokens(const Model& model, const std::vector<int32_t>& tokens) {
   for (const int32_t token : tokens) {
     if (token >= 0 && token < model.info().vocabulary) continue;
-    throw Error(ErrorCode::kPromptInvalid, "Expected prompt tokens from 0 to " + std::to_string(model.info().vocabulary - 1) +
-                                               ", received " + std::to_string(token));
+    throw Error(ErrorCode::kPromptInvalid, "Expected prompt tokens from 0 to " +
+                                               std::to_string(model.info().vocabulary - 1) + ", received " +
+                                               std::to_string(token));
   }
 }
 
@@ -24,7 +25,8 @@ void CheckTokens(const Model& model, const std::vector<int32_t>& tokens) {
 std::vector<int32_t> TokenizeChat(const llama_vocab* vocab, const std::string& text) {
   std::vector<int32_t> tokens = Tokenize(vocab, text, true, true);
   const llama_token bos = llama_vocab_bos(vocab);
-  if (bos != LLAMA_TOKEN_NULL && tokens.size() > 1 && tokens[0] == bos && tokens[1] == bos) tokens.erase(tokens.begin());
+  if (bos != LLAMA_TOKEN_NULL && tokens.size() > 1 && tokens[0] == bos && tokens[1] == bos)
+    tokens.erase(tokens.begin());
   return tokens;
 }
 
@@ -55,7 +57,9 @@ std::vector<int32_t> TokenizePair(const Model& model, const std::string& query, 
     return Tokenize(vocab, text, false, true);
   }
   std::vector<int32_t> tokens;
-  const auto append = [&tokens](const std::vector<int32_t>& more) { tokens.insert(tokens.end(), more.begin(), more.end()); };
+  const auto append = [&tokens](const std::vector<int32_t>& more) {
+    tokens.insert(tokens.end(), more.begin(), more.end());
+  };
   llama_token eos = llama_vocab_eos(vocab);
   if (eos == LLAMA_TOKEN_NULL) eos = llama_vocab_sep(vocab);
   if (llama_vocab_get_add_bos(vocab)) append({llama_vocab_bos(vocab)});
@@ -95,7 +99,8 @@ void PrepareCompletion(const Model& model, CompletionOptions&& options, Request&
   } else {
     grammar.text = !options.json_schema.empty() ? SchemaToGrammar(options.json_schema) : options.grammar;
     request.tokens = options.tokens ? std::move(*options.tokens)
-                                    : Tokenize(vocab, options.prompt.value_or(std::string()), options.add_special, options.parse_special);
+                                    : Tokenize(vocab, options.prompt.value_or(std::string()), options.add_special,
+                                               options.parse_special);
     CheckTokens(model, request.tokens);
   }
   if (request.tokens.empty()) {
@@ -115,7 +120,8 @@ void PrepareCompletion(const Model& model, CompletionOptions&& options, Request&
   try {
     request.sampler->AcceptGrammar(prefill);
   } catch (const std::exception& exception) {
-    throw Error(ErrorCode::kGrammarInvalid, std::string("The grammar does not fit the chat template: ") + exception.what());
+    throw Error(ErrorCode::kGrammarInvalid,
+                std::string("The grammar does not fit the chat template: ") + exception.what());
   }
   request.max_tokens = options.max_tokens;
   request.ignore_eos = options.ignore_eos;
@@ -134,7 +140,8 @@ void PrepareEmbedding(const Model& model, EmbeddingOptions&& options, Request& r
     std::vector<int32_t> tokens = rerank ? TokenizePair(model, options.query, options.inputs[i])
                                          : Tokenize(model.vocab(), options.inputs[i], true, false);
     if (tokens.empty()) {
-      throw Error(ErrorCode::kPromptInvalid, "Expected texts of at least one token, received an empty one at " + std::to_string(i));
+      throw Error(ErrorCode::kPromptInvalid,
+                  "Expected texts of at least one token, received an empty one at " + std::to_string(i));
     }
     request.inputs.push_back(std::move(tokens));
   }

@@ -1,5 +1,6 @@
 // request.h: what enters the scheduler's thread. RequestOptions is what JavaScript said; PrepareRequest turns it into a
-// Request (tokens, sampler chain, parser) on a libuv thread, so that neither JS nor the scheduler waits for a tokenizer.
+// Request (tokens, sampler chain, parser) on a libuv thread, so that neither JS nor the scheduler waits for a
+// tokenizer.
 #pragma once
 
 #include <atomic>
@@ -30,9 +31,9 @@ enum class Overflow { kError, kShift };
 
 struct CompletionOptions {
   // Exactly one of the three is the prompt.
-  std::optional<std::string> prompt;            // UTF-8
-  std::optional<std::vector<int32_t>> tokens;   // already tokenized
-  std::optional<ChatInput> chat;                // rendered by the model's template
+  std::optional<std::string> prompt;           // UTF-8
+  std::optional<std::vector<int32_t>> tokens;  // already tokenized
+  std::optional<ChatInput> chat;               // rendered by the model's template
 
   bool add_special = true;     // BOS/EOS where the model wants them; prompt only
   bool parse_special = false;  // read <|…|> in the prompt as control tokens; prompt only
@@ -40,10 +41,10 @@ struct CompletionOptions {
   bool ignore_eos = false;
   Overflow overflow = Overflow::kError;
   std::vector<std::string> stop;
-  int32_t logprobs = -1;       // -1: none; n ≥ 0: the chosen token and the n most likely
+  int32_t logprobs = -1;  // -1: none; n ≥ 0: the chosen token and the n most likely
   bool reuse_prefix = true;
-  std::string grammar;         // GBNF; exclusive with json_schema
-  std::string json_schema;     // JSON text
+  std::string grammar;      // GBNF; exclusive with json_schema
+  std::string json_schema;  // JSON text
   SamplingOptions sampling;
 };
 
@@ -91,7 +92,7 @@ struct Request {
 };
 
 // Throws Error. Any thread; reads only what is immutable in `model`.
-std::unique_ptr<Request> PrepareRequest(const Model& model, RequestOptions&& options,
-                                        RequestControlPtr control, Clock::time_point submitted);
+std::unique_ptr<Request> PrepareRequest(const Model& model, RequestOptions&& options, RequestControlPtr control,
+                                        Clock::time_point submitted);
 
 }  // namespace sotto

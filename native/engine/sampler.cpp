@@ -44,7 +44,8 @@ void Check(const SamplingOptions& o, int32_t n_vocab) {
   Expect(finite(o.presence_penalty), "presencePenalty", "finite", o.presence_penalty);
   for (const auto& [token, bias] : o.logit_bias) {
     Expect(token >= 0 && token < n_vocab, "logitBias", "keyed by tokens of the vocabulary", token);
-    Expect(!std::isnan(bias) && bias != std::numeric_limits<float>::infinity(), "logitBias", "finite or -Infinity", bias);
+    Expect(!std::isnan(bias) && bias != std::numeric_limits<float>::infinity(), "logitBias", "finite or -Infinity",
+           bias);
   }
 }
 
@@ -67,7 +68,8 @@ llama_sampler* MakeNamed(const std::string& name, const SamplingOptions& o, cons
     std::vector<const char*> breakers;
     for (const std::string& breaker : o.dry_sequence_breakers) breakers.push_back(breaker.c_str());
     return llama_sampler_init_dry(vocab, o.dry_multiplier, o.dry_base, o.dry_allowed_length,
-                                  o.dry_penalty_last_n < 0 ? train : o.dry_penalty_last_n, breakers.data(), breakers.size());
+                                  o.dry_penalty_last_n < 0 ? train : o.dry_penalty_last_n, breakers.data(),
+                                  breakers.size());
   }
   if (name == "top_n_sigma") return o.top_n_sigma > 0 ? llama_sampler_init_top_n_sigma(o.top_n_sigma) : nullptr;
   if (name == "top_k") return o.top_k > 0 ? llama_sampler_init_top_k(o.top_k) : nullptr;

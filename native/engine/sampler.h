@@ -56,7 +56,8 @@ class Sampler {
   // Greedy without grammar, bias or penalties takes the arg-max without building the candidate array.
   llama_token Sample(const float* logits);
 
-  // Tells the chain, and the grammar, that `token` is now part of the text. Prompt tokens feed the penalties, not the grammar.
+  // Tells the chain, and the grammar, that `token` is now part of the text. Prompt tokens feed the penalties, not the
+  // grammar.
   void Accept(llama_token token);
   void AcceptPrompt(const std::vector<int32_t>& tokens);
   // Text that the template has already written on the model's behalf: the grammar starts after it.

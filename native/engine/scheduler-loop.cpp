@@ -96,10 +96,10 @@ void Scheduler::Loop::Take(std::vector<Command>&& commands) {
       continue;
     }
     if (int(request->tokens.size()) >= info_.context_size) {
-      events_.push_back(Event::Failed(
-          request->id, ErrorCode::kPromptTooLong,
-          "Expected a prompt of fewer than " + std::to_string(info_.context_size) + " tokens, received " +
-              std::to_string(request->tokens.size()) + ": load the model with a larger contextSize or shorten it"));
+      events_.push_back(Event::Failed(request->id, ErrorCode::kPromptTooLong,
+                                      "Expected a prompt of fewer than " + std::to_string(info_.context_size) +
+                                          " tokens, received " + std::to_string(request->tokens.size()) +
+                                          ": load the model with a larger contextSize or shorten it"));
       continue;
     }
     auto sequence = std::make_unique<Sequence>(std::move(request), model_->vocab());
@@ -130,9 +130,7 @@ void Scheduler::Loop::Admit() {
         running_.push_back(std::move(*next));
         next = waiting_.erase(next);
         break;
-      case Admission::kNotNow:
-        ++next;
-        break;
+      case Admission::kNotNow: ++next; break;
       case Admission::kNoRoom:
         if (!ParkPaused()) return;
         next = waiting_.begin();
@@ -162,7 +160,8 @@ Scheduler::Loop::Admission Scheduler::Loop::TryAdmit(Sequence& sequence) {
   return Admission::kAdmitted;
 }
 
-// Gives the place of a sequence that nobody reads to somebody who waits. What it computed stays cached while there is room.
+// Gives the place of a sequence that nobody reads to somebody who waits. What it computed stays cached while there is
+// room.
 bool Scheduler::Loop::ParkPaused() {
   const auto paused = std::find_if(running_.begin(), running_.end(), [](const SequencePtr& s) { return s->paused(); });
   if (paused == running_.end()) return false;
@@ -184,8 +183,8 @@ void Scheduler::Loop::Requeue(std::vector<SequencePtr>::iterator position, bool 
   running_.erase(position);
 }
 
-// Somebody who runs is about to compute a longer part of this prompt than is cached now: waiting is cheaper than doing it
-// twice, and needs half the cells.
+// Somebody who runs is about to compute a longer part of this prompt than is cached now: waiting is cheaper than doing
+// it twice, and needs half the cells.
 bool Scheduler::Loop::LeaderIsComing(const Sequence& sequence, int found) const {
   if (model_->info().recurrent || model_->info().hybrid) return false;
   for (const SequencePtr& leader : running_) {
@@ -237,20 +236,20 @@ int32_t Scheduler::Loop::Decode() {
   }
 }
 
-// Frees cells for the batch that found none: what is only remembered goes first, then the youngest runner, who keeps its
-// tokens and comes back later. False when a single sequence fills the cache.
+// Frees cells for the batch that found none: what is only remembered goes first, then the youngest runner, who keeps
+// its tokens and comes back later. False when a single sequence fills the cache.
 bool Scheduler::Loop::MakeRoom() {
   if (cache_->EvictOne()) return true;
   if (running_.size() < 2) return false;
-  const auto youngest = std::max_element(running_.begin(), running_.end(), [](const SequencePtr& a, const SequencePtr& b) {
-    return a->arrival < b->arrival;
-  });
+  const auto youngest =
+      std::max_element(running_.begin(), running_.end(),
+                       [](const SequencePtr& a, const SequencePtr& b) { return a->arrival < b->arrival; });
   Requeue(youngest, false);
   return true;
 }
 
-// Forgets the older half behind the first tokens, so that a long answer can go on. The cells keep what was computed with the
-// forgotten tokens in sight, so nobody else may share them afterwards.
+// Forgets the older half behind the first tokens, so that a long answer can go on. The cells keep what was computed
+// with the forgotten tokens in sight, so nobody else may share them afterwards.
 bool Scheduler::Loop::Shift(Sequence& sequence) {
   if (!info_.can_shift || sequence.cached < 8) return false;
   const int keep = std::min(4, sequence.cached / 4);  // the attention sinks: StreamingLLM, arXiv 2309.17453
@@ -268,7 +267,8 @@ bool Scheduler::Loop::Shift(Sequence& sequence) {
 void Scheduler::Loop::Advance() {
   std::erase_if(running_, [this](const SequencePtr& sequence) {
     if (sequence->chunk == 0) return false;
-    cache_->Extend(sequence->id, std::span(sequence->tokens).subspan(size_t(sequence->cached), size_t(sequence->chunk)));
+    cache_->Extend(sequence->id,
+                   std::span(sequence->tokens).subspan(size_t(sequence->cached), size_t(sequence->chunk)));
     sequence->cached += sequence->chunk;
     return sequence->row >= 0 && !Sample(*sequence);
   });
@@ -323,7 +323,8 @@ bool Scheduler::Loop::Sample(Sequence& sequence) {
   return true;
 }
 
-// Text that is complete goes through the stop matcher and the chat parser to the reader. False when a stop string ended it.
+// Text that is complete goes through the stop matcher and the chat parser to the reader. False when a stop string ended
+// it.
 bool Scheduler::Loop::Emit(Sequence& sequence, std::string text, bool last) {
   int matched = -1;
   if (!text.empty()) {

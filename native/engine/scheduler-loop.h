@@ -1,5 +1,5 @@
-// scheduler-loop.h: the inside of Scheduler: one turn of the loop is take, admit, plan, decode, sample, emit (design.md §4).
-// Everything here belongs to the scheduler's thread, but for the mailbox, `closing_` and `info_`.
+// scheduler-loop.h: the inside of Scheduler: one turn of the loop is take, admit, plan, decode, sample, emit. Everything
+// here belongs to the scheduler's thread, but for the mailbox, `closing_` and `info_`.
 #pragma once
 
 #include <atomic>
@@ -70,12 +70,12 @@ class Scheduler::Loop {
   void Flush();
   static bool AbortCallback(void* data);
 
-  ModelPtr model_;                     // outlives the contexts
+  ModelPtr model_;  // outlives the contexts
   SchedulerOptions options_;
   EventSink sink_;
   SchedulerInfo info_;
-  std::shared_ptr<ThreadPool> pool_;   // outlives the contexts
-  llama_context_ptr context_;          // null for models that only embed
+  std::shared_ptr<ThreadPool> pool_;  // outlives the contexts
+  llama_context_ptr context_;         // null for models that only embed
   std::unique_ptr<PrefixCache> cache_;
   std::unique_ptr<Embedder> embedder_;
   std::unique_ptr<BatchPtr> batch_;
@@ -84,14 +84,14 @@ class Scheduler::Loop {
   std::list<SequencePtr> waiting_;
   std::vector<SequencePtr> running_;
   uint64_t arrivals_ = 0;
-  std::vector<Event> events_;          // of this turn
+  std::vector<Event> events_;                     // of this turn
   std::vector<const RequestControl*> abortable_;  // whose cancellation stops the batch that is being computed
-  bool embedding_ = false;             // the batch that is being computed is the embedder's
+  bool embedding_ = false;                        // the batch that is being computed is the embedder's
 
   std::atomic<bool> closing_{false};
   Mailbox<Command> mailbox_;
   std::once_flag closed_;
-  std::thread thread_;                 // last: starts when everything else is there
+  std::thread thread_;  // last: starts when everything else is there
 };
 
 }  // namespace sotto

@@ -22,7 +22,8 @@ llama_context_ptr MakeContext(const Model& model, const SchedulerOptions& option
   params.n_batch = uint32_t(std::min<int32_t>(options.batch_size, int32_t(params.n_ctx)));
   params.n_ubatch = params.n_batch;  // one graph a step: an abort then never leaves half a batch behind
   params.n_seq_max = uint32_t(options.sequences + options.cached_sequences);
-  // At least n_seq_max, or upstream asserts; by default a whole batch, which sets 100 MB aside for 49k-token vocabularies.
+  // At least n_seq_max, or upstream asserts; by default a whole batch, which sets 100 MB aside for 49k-token
+  // vocabularies.
   params.n_outputs_max = params.n_seq_max;
   params.n_threads = options.threads.generation;
   params.n_threads_batch = options.threads.prompt;
@@ -65,7 +66,8 @@ Scheduler::Loop::Loop(ModelPtr model, const SchedulerOptions& options, EventSink
                                                std::to_string(RadixTree::kMaxHolders) + " together, received " +
                                                std::to_string(options_.sequences + options_.cached_sequences));
   }
-  // An encoder alone (BERT) has nothing to generate from; T5-like models need an encoder pass that this loop does not do.
+  // An encoder alone (BERT) has nothing to generate from; T5-like models need an encoder pass that this loop does not
+  // do.
   if (model_->info().has_decoder && !model_->info().has_encoder) {
     context_ = MakeContext(*model_, options_, AbortCallback, this);
     if (!llama_get_memory(context_.get())) context_.reset();  // embedding models have no KV cache
@@ -130,8 +132,7 @@ Scheduler::Scheduler(std::unique_ptr<Loop> loop) : loop_(std::move(loop)) {}
 Scheduler::~Scheduler() { Close(); }
 
 std::unique_ptr<Scheduler> Scheduler::Create(ModelPtr model, const SchedulerOptions& options, EventSink sink) {
-  return std::unique_ptr<Scheduler>(
-      new Scheduler(std::make_unique<Loop>(std::move(model), options, std::move(sink))));
+  return std::unique_ptr<Scheduler>(new Scheduler(std::make_unique<Loop>(std::move(model), options, std::move(sink))));
 }
 
 void Scheduler::Submit(std::unique_ptr<Request> request) { loop_->Submit(std::move(request)); }

@@ -13,17 +13,17 @@
 namespace sotto {
 
 struct SchedulerOptions {
-  int32_t context_size = 0;    // KV cells shared by all sequences; 0: min(model's training context, 4096)
-  int32_t batch_size = 512;    // most tokens in one step
-  int32_t sequences = 8;       // most requests running at once
+  int32_t context_size = 0;       // KV cells shared by all sequences; 0: min(model's training context, 4096)
+  int32_t batch_size = 512;       // most tokens in one step
+  int32_t sequences = 8;          // most requests running at once
   int32_t cached_sequences = 24;  // finished ones whose KV is kept for prefix reuse
-  int32_t queue_limit = 1024;  // most requests waiting
+  int32_t queue_limit = 1024;     // most requests waiting
   ggml_type type_k = GGML_TYPE_F16;
   ggml_type type_v = GGML_TYPE_F16;
-  int flash_attention = -1;    // -1 auto, 0 off, 1 on
+  int flash_attention = -1;  // -1 auto, 0 off, 1 on
   bool offload_kv = true;
   bool prefix_cache = true;
-  int32_t pooling = -1;        // llama_pooling_type for embeddings; -1: the model's own
+  int32_t pooling = -1;  // llama_pooling_type for embeddings; -1: the model's own
   ThreadOptions threads;
 };
 

@@ -1,6 +1,6 @@
-// sequence.h: one request in flight (llama-server calls it a slot): its tokens, how many of them are in the KV cache, and
-// what turns new tokens into text. A sequence with one token that is not in the cache generates; with more it prefills.
-// That is also all there is to preemption: forget the cache, keep the tokens, prefill again later.
+// sequence.h: one request in flight (llama-server calls it a slot): its tokens, how many of them are in the KV cache,
+// and what turns new tokens into text. A sequence with one token that is not in the cache generates; with more it
+// prefills. That is also all there is to preemption: forget the cache, keep the tokens, prefill again later.
 #pragma once
 
 #include <memory>
@@ -23,8 +23,8 @@ struct Sequence {
   std::unique_ptr<Request> request;
   std::vector<int32_t> tokens;  // prompt and answer
   int prompt_length;
-  int cached = 0;     // tokens in the KV cache; always fewer than tokens.size() between steps
-  int id = -1;        // in the PrefixCache; -1: waiting
+  int cached = 0;  // tokens in the KV cache; always fewer than tokens.size() between steps
+  int id = -1;     // in the PrefixCache; -1: waiting
   uint64_t arrival = 0;
   uint64_t last_prefill = 0;  // step that last prefilled for it: turns are taken by this
 
@@ -41,7 +41,8 @@ struct Sequence {
   int pending() const { return int(tokens.size()) - cached; }
   bool prefilling() const { return pending() > 1; }
   bool cancelled() const { return request->control->cancelled; }
-  // A reader that does not read holds its own sequence back once the prompt is done; prefill goes on, it has nothing to show.
+  // A reader that does not read holds its own sequence back once the prompt is done; prefill goes on, it has nothing to
+  // show.
   bool paused() const { return !prefilling() && request->control->paused; }
 };
 using SequencePtr = std::unique_ptr<Sequence>;

@@ -5,8 +5,8 @@
 namespace sotto {
 namespace {
 
-// What prefill may add to one step while others stream: about the time between two words read aloud at twice speaking pace
-// is 100 ms; half of it keeps a stream smooth. Fewer than 32 tokens a step would waste the matrix kernels.
+// What prefill may add to one step while others stream: about the time between two words read aloud at twice speaking
+// pace is 100 ms; half of it keeps a stream smooth. Fewer than 32 tokens a step would waste the matrix kernels.
 constexpr double kPrefillMs = 50;
 constexpr int kLeastChunk = 32;
 

@@ -25,10 +25,10 @@ class StepPlanner {
 
   int batch_size_;
   uint64_t step_ = 0;
-  int prefill_tokens_ = 0;   // of the planned step
+  int prefill_tokens_ = 0;  // of the planned step
   int generating_ = 0;
-  double step_ms_ = 0;       // of a step that only generates
-  double token_ms_ = 0;      // of one more prefill token; 0: not measured yet
+  double step_ms_ = 0;                     // of a step that only generates
+  double token_ms_ = 0;                    // of one more prefill token; 0: not measured yet
   std::map<std::string, uint64_t> turns_;  // principal → step that last prefilled for it
 };
 

@@ -7,13 +7,13 @@
 
 namespace sotto {
 
-// The automaton of Aho and Corasick (CACM 18(6), 1975). Edges live in one hash map keyed by state and byte: 10^5 stop strings
-// of a few bytes are some megabytes, not 10^5 tables of 256.
+// The automaton of Aho and Corasick (CACM 18(6), 1975). Edges live in one hash map keyed by state and byte: 10^5 stop
+// strings of a few bytes are some megabytes, not 10^5 tables of 256.
 struct StopMatcher::Impl {
   struct State {
     uint32_t fail = 0;
-    int32_t matched = -1;   // stop string that ends here, the longest one
-    uint32_t depth = 0;     // bytes of a stop string matched so far: what must be held back
+    int32_t matched = -1;  // stop string that ends here, the longest one
+    uint32_t depth = 0;    // bytes of a stop string matched so far: what must be held back
   };
   std::vector<State> states{1};
   std::unordered_map<uint64_t, uint32_t> edges;

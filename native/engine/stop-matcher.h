@@ -14,8 +14,8 @@ class StopMatcher {
   ~StopMatcher();
 
   struct Output {
-    std::string text;       // safe to show
-    int matched = -1;       // index of the stop string that ended the text, or -1
+    std::string text;  // safe to show
+    int matched = -1;  // index of the stop string that ended the text, or -1
   };
   Output Push(const std::string& text);
   std::string Flush();  // what was held back, when the stream ends otherwise

@@ -10,7 +10,8 @@
 namespace sotto {
 namespace {
 
-// The pool functions live in the CPU backend, which is a module in prebuilds: they are asked of its registry, not linked.
+// The pool functions live in the CPU backend, which is a module in prebuilds: they are asked of its registry, not
+// linked.
 template <typename Function>
 Function* CpuFunction(const char* name) {
   ggml_backend_dev_t device = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
@@ -47,9 +48,7 @@ ThreadPool::ThreadPool(const ThreadOptions& options, int size) : size_(size) {
   if (!pool_) throw Error(ErrorCode::kModelMemory, "Could not start " + std::to_string(size) + " compute threads");
 }
 
-ThreadPool::~ThreadPool() {
-  CpuFunction<decltype(ggml_threadpool_free)>("ggml_threadpool_free")(pool_);
-}
+ThreadPool::~ThreadPool() { CpuFunction<decltype(ggml_threadpool_free)>("ggml_threadpool_free")(pool_); }
 
 std::shared_ptr<ThreadPool> ThreadPool::Acquire(const ThreadOptions& options) {
   for (const int cpu : options.affinity) {

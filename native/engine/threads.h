@@ -1,5 +1,5 @@
-// threads.h: ggml's worker pool. One per process for everybody who asks for the same affinity and priority, so that two models
-// do not fight with two sets of spinning threads. A pool runs one graph at a time: Compute takes its turn.
+// threads.h: ggml's worker pool. One per process for everybody who asks for the same affinity and priority, so that two
+// models do not fight with two sets of spinning threads. A pool runs one graph at a time: Compute takes its turn.
 #pragma once
 
 #include <ggml-cpp.h>
@@ -12,11 +12,11 @@
 namespace sotto {
 
 struct ThreadOptions {
-  int generation = 0;          // threads for one token a sequence; ≥ 1
-  int prompt = 0;              // threads for prefill; ≥ 1
-  std::vector<int> affinity;   // CPU numbers; empty: anywhere
-  int priority = 0;            // -1 low … 3 realtime (ggml_sched_priority)
-  int poll = 50;               // 0 sleep at once … 100 spin long
+  int generation = 0;         // threads for one token a sequence; ≥ 1
+  int prompt = 0;             // threads for prefill; ≥ 1
+  std::vector<int> affinity;  // CPU numbers; empty: anywhere
+  int priority = 0;           // -1 low … 3 realtime (ggml_sched_priority)
+  int poll = 50;              // 0 sleep at once … 100 spin long
 };
 
 class ThreadPool {

@@ -13,7 +13,8 @@ std::vector<llama_token> Tokenize(const llama_vocab* vocab, std::string_view tex
     throw Error(ErrorCode::kModelUnsupported, "The model has no vocabulary: pass tokens instead of text");
   }
   if (text.size() > size_t(INT32_MAX) / 2) {
-    throw Error(ErrorCode::kPromptTooLong, "Expected a text of less than 1 GiB, received " + std::to_string(text.size()) + " bytes");
+    throw Error(ErrorCode::kPromptTooLong,
+                "Expected a text of less than 1 GiB, received " + std::to_string(text.size()) + " bytes");
   }
   // A token has at least one byte, but for the special ones: the first call nearly always has room enough.
   std::vector<llama_token> tokens(text.size() + 2);
@@ -43,14 +44,17 @@ std::string TokenBytes(const llama_vocab* vocab, llama_token token, bool special
 std::string Detokenize(const llama_vocab* vocab, const std::vector<llama_token>& tokens, bool special) {
   for (const llama_token token : tokens) {
     if (token >= 0 && token < llama_vocab_n_tokens(vocab)) continue;
-    throw Error(ErrorCode::kPromptInvalid, "Expected tokens from 0 to " + std::to_string(llama_vocab_n_tokens(vocab) - 1) +
-                                               ", received " + std::to_string(token));
+    throw Error(ErrorCode::kPromptInvalid, "Expected tokens from 0 to " +
+                                               std::to_string(llama_vocab_n_tokens(vocab) - 1) + ", received " +
+                                               std::to_string(token));
   }
   std::string text(tokens.size() * 8 + 16, '\0');
-  int32_t length = llama_detokenize(vocab, tokens.data(), int32_t(tokens.size()), text.data(), int32_t(text.size()), false, special);
+  int32_t length =
+      llama_detokenize(vocab, tokens.data(), int32_t(tokens.size()), text.data(), int32_t(text.size()), false, special);
   if (length < 0) {
     text.resize(size_t(-length));
-    length = llama_detokenize(vocab, tokens.data(), int32_t(tokens.size()), text.data(), int32_t(text.size()), false, special);
+    length = llama_detokenize(vocab, tokens.data(), int32_t(tokens.size()), text.data(), int32_t(text.size()), false,
+                              special);
   }
   text.resize(size_t(std::max(length, 0)));
   std::string held;

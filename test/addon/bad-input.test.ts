@@ -8,7 +8,9 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   // Whatever was fed to it, it still answers.
-  expect((await model.complete('Once', { maxTokens: 3, ignoreEos: true }).result).usage.tokensGenerated).toBe(3)
+  expect(
+    (await model.complete('Once', { maxTokens: 3, ignoreEos: true }).result).usage.tokensGenerated,
+  ).toBe(3)
   await model.close()
 })
 
@@ -30,30 +32,50 @@ describe('options', () => {
     ['samplers', ['topQ']],
     ['jsonSchema', 5],
   ])('%s %s is ERR_OPTION_INVALID', async (name, value) => {
-    const error = await expectCode('ERR_OPTION_INVALID', () => model.complete('x', { [name]: value }))
+    const error = await expectCode('ERR_OPTION_INVALID', () =>
+      model.complete('x', { [name]: value }),
+    )
     expect(error.message).toContain(name)
   })
 
   it('a misspelt option names the one that was meant', async () => {
-    const error = await expectCode('ERR_OPTION_UNKNOWN', () => model.complete('x', { temprature: 1 } as never))
+    const error = await expectCode('ERR_OPTION_UNKNOWN', () =>
+      model.complete('x', { temprature: 1 } as never),
+    )
     expect(error.message).toContain('did you mean temperature')
   })
 
   it('__proto__ is an unknown option, not a way in', async () => {
-    await expectCode('ERR_OPTION_UNKNOWN', () => model.complete('x', JSON.parse('{"__proto__": {"maxTokens": 1}}')))
+    await expectCode('ERR_OPTION_UNKNOWN', () =>
+      model.complete('x', JSON.parse('{"__proto__": {"maxTokens": 1}}')),
+    )
     expect(({} as { maxTokens?: number }).maxTokens).toBeUndefined()
   })
 
-  it.each([[{ 5: 'x' }], [{ x: 1 }], [{ 99999999: 1 }], [{ 5: Number.NaN }]])('logitBias %j is refused', async (logitBias) => {
-    await expectCode('ERR_OPTION_INVALID', () => model.complete('x', { logitBias: logitBias as never }).result)
-  })
-
-  it.each([['threads', 0], ['threads', 1.5], ['threads', {}.toString()], ['contextSize', 0], ['batchSize', 1e9], ['pooling', 'max'], ['cacheType', 'q9'], ['devices', ['nope']]])(
-    'loading with %s %s is refused',
-    async (name, value) => {
-      await expectCode('ERR_OPTION_INVALID', () => loadModel(inject('models').tiny, { [name]: value }))
+  it.each([[{ 5: 'x' }], [{ x: 1 }], [{ 99999999: 1 }], [{ 5: Number.NaN }]])(
+    'logitBias %j is refused',
+    async (logitBias) => {
+      await expectCode(
+        'ERR_OPTION_INVALID',
+        () => model.complete('x', { logitBias: logitBias as never }).result,
+      )
     },
   )
+
+  it.each([
+    ['threads', 0],
+    ['threads', 1.5],
+    ['threads', {}.toString()],
+    ['contextSize', 0],
+    ['batchSize', 1e9],
+    ['pooling', 'max'],
+    ['cacheType', 'q9'],
+    ['devices', ['nope']],
+  ])('loading with %s %s is refused', async (name, value) => {
+    await expectCode('ERR_OPTION_INVALID', () =>
+      loadModel(inject('models').tiny, { [name]: value }),
+    )
+  })
 })
 
 describe('prompts', () => {
@@ -65,10 +87,15 @@ describe('prompts', () => {
     await expectCode('ERR_PROMPT_INVALID', () => model.tokenize('\udc00'))
   })
   it('a prompt longer than the context is ERR_PROMPT_TOO_LONG with both numbers', async () => {
-    const error = await expectCode('ERR_PROMPT_TOO_LONG', () => model.complete('word '.repeat(2000)).result)
+    const error = await expectCode(
+      'ERR_PROMPT_TOO_LONG',
+      () => model.complete('word '.repeat(2000)).result,
+    )
     expect(error.message).toMatch(/512/)
   })
-  it.each([[[-1]], [[1e9]], [[1.5]], ['x' as never as number[]].slice(1)].filter((row) => row.length > 0))('tokens %j are refused', async (tokens) => {
+  it.each(
+    [[[-1]], [[1e9]], [[1.5]], ['x' as never as number[]].slice(1)].filter((row) => row.length > 0),
+  )('tokens %j are refused', async (tokens) => {
     await expectCode('ERR_PROMPT_INVALID', () => model.complete(tokens as number[]).result)
   })
   it.each([[undefined], [null], [5], [{}]])('the prompt %s is refused', async (prompt) => {
@@ -88,7 +115,10 @@ describe('grammars', () => {
     ['a repetition of 10^9', 'root ::= "x"{1000000000}'],
     ['two megabytes', `root ::= "${'x'.repeat(2 ** 21)}"`],
   ])('%s is ERR_GRAMMAR_INVALID', async (_, grammar) => {
-    await expectCode('ERR_GRAMMAR_INVALID', () => model.complete('x', { grammar, maxTokens: 2 }).result)
+    await expectCode(
+      'ERR_GRAMMAR_INVALID',
+      () => model.complete('x', { grammar, maxTokens: 2 }).result,
+    )
   })
 
   it('a parenthesis in a literal does not count as nesting', async () => {
@@ -97,7 +127,10 @@ describe('grammars', () => {
   })
 
   it('grammar and schema together are refused', async () => {
-    await expectCode('ERR_OPTION_INVALID', () => model.complete('x', { grammar: 'root ::= "x"', jsonSchema: {} }).result)
+    await expectCode(
+      'ERR_OPTION_INVALID',
+      () => model.complete('x', { grammar: 'root ::= "x"', jsonSchema: {} }).result,
+    )
   })
 })
 
@@ -114,17 +147,29 @@ describe('schemas', () => {
     ['an unknown type', { type: 'wizard' }],
     ['a reference to nowhere', { $ref: '#/$defs/missing' }],
     ['a remote reference', { $ref: 'https://example.com/schema.json' }],
-    ['a circular object', (() => {
-      const circle: Record<string, unknown> = { type: 'array' }
-      circle['items'] = circle
-      return circle
-    })()],
+    [
+      'a circular object',
+      (() => {
+        const circle: Record<string, unknown> = { type: 'array' }
+        circle['items'] = circle
+        return circle
+      })(),
+    ],
   ])('%s is ERR_SCHEMA_INVALID', async (_, jsonSchema) => {
-    await expectCode('ERR_SCHEMA_INVALID', () => model.complete('x', { jsonSchema, maxTokens: 2 }).result)
+    await expectCode(
+      'ERR_SCHEMA_INVALID',
+      () => model.complete('x', { jsonSchema, maxTokens: 2 }).result,
+    )
   })
 
   it.each([
-    ['a recursive $ref', { $ref: '#/$defs/node', $defs: { node: { type: 'object', properties: { next: { $ref: '#/$defs/node' } } } } }],
+    [
+      'a recursive $ref',
+      {
+        $ref: '#/$defs/node',
+        $defs: { node: { type: 'object', properties: { next: { $ref: '#/$defs/node' } } } },
+      },
+    ],
     ['ten thousand choices', { anyOf: Array.from({ length: 10_000 }, (_, i) => ({ const: i })) }],
     ['a catastrophic pattern', { type: 'string', pattern: '^(a+)+$' }],
     ['maxItems 2^31', { type: 'array', items: { type: 'integer' }, maxItems: 2 ** 31 }],
@@ -137,9 +182,16 @@ describe('schemas', () => {
 
 describe('the queue', () => {
   it('a request beyond the limit is ERR_QUEUE_FULL, those before are served', async () => {
-    await using small = await loadModel(inject('models').tiny, { queueLimit: 4, maxSequences: 1, contextSize: 256 })
+    await using small = await loadModel(inject('models').tiny, {
+      queueLimit: 4,
+      maxSequences: 1,
+      contextSize: 256,
+    })
     const all = await Promise.allSettled(
-      Array.from({ length: 40 }, () => small.complete('Once', { maxTokens: 100, ignoreEos: true, temperature: 0 }).result),
+      Array.from(
+        { length: 40 },
+        () => small.complete('Once', { maxTokens: 100, ignoreEos: true, temperature: 0 }).result,
+      ),
     )
     const refused = all.filter((outcome) => outcome.status === 'rejected')
     expect(refused.length).toBeGreaterThan(0)
@@ -148,7 +200,10 @@ describe('the queue', () => {
   })
 
   it('aborting a queued request does not touch the running one', async () => {
-    await using small = await loadModel(inject('models').tiny, { maxSequences: 1, contextSize: 512 })
+    await using small = await loadModel(inject('models').tiny, {
+      maxSequences: 1,
+      contextSize: 512,
+    })
     const running = small.complete('Once', { maxTokens: 300, ignoreEos: true, temperature: 0 })
     const queued = small.complete('The', { maxTokens: 300, ignoreEos: true })
     queued.abort()

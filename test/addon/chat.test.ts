@@ -5,7 +5,11 @@ import { expectCode } from '../helpers/expect-code.js'
 const weather: ToolDefinition = {
   name: 'weather',
   description: 'The weather of a city.',
-  parameters: { type: 'object', properties: { city: { enum: ['Rome', 'Paris'] } }, required: ['city'] },
+  parameters: {
+    type: 'object',
+    properties: { city: { enum: ['Rome', 'Paris'] } },
+    required: ['city'],
+  },
 }
 
 describe('chat on the real model', () => {
@@ -56,12 +60,20 @@ describe('chat on the real model', () => {
   })
 
   it('resolves createChatCompletion with an OpenAI-shaped object', async () => {
-    const completion = await model.createChatCompletion([{ role: 'user', content: 'Hi' }], { maxTokens: 5 })
-    expect(completion).toMatchObject({ object: 'chat.completion', choices: [{ message: { role: 'assistant' } }] })
+    const completion = await model.createChatCompletion([{ role: 'user', content: 'Hi' }], {
+      maxTokens: 5,
+    })
+    expect(completion).toMatchObject({
+      object: 'chat.completion',
+      choices: [{ message: { role: 'assistant' } }],
+    })
   })
 
   it('constrains an answer by a schema', async () => {
-    const chat = model.chat({ jsonSchema: { type: 'object', properties: { ok: { type: 'boolean' } }, required: ['ok'] }, seed: 1 })
+    const chat = model.chat({
+      jsonSchema: { type: 'object', properties: { ok: { type: 'boolean' } }, required: ['ok'] },
+      seed: 1,
+    })
     expect(typeof JSON.parse((await chat.send('Is it ok?').result).text).ok).toBe('boolean')
   })
 
@@ -99,7 +111,10 @@ describe('tools and reasoning', () => {
     expect(['Rome', 'Paris']).toContain(JSON.parse(toolCalls[0]!.arguments).city)
     expect(JSON.parse(streamed)).toEqual(JSON.parse(toolCalls[0]!.arguments))
     chat.reset()
-    const after = await chat.send({ role: 'tool', toolCallId: toolCalls[0]!.id, content: 'sunny' }, { toolChoice: 'none', maxTokens: 4, logitBias: {} }).result
+    const after = await chat.send(
+      { role: 'tool', toolCallId: toolCalls[0]!.id, content: 'sunny' },
+      { toolChoice: 'none', maxTokens: 4, logitBias: {} },
+    ).result
     expect(after.usage.tokensPrompt).toBeGreaterThan(10)
   })
 
@@ -108,7 +123,11 @@ describe('tools and reasoning', () => {
     const text = await model.applyTemplate(
       [
         { role: 'user', content: 'Weather?' },
-        { role: 'assistant', content: '', toolCalls: [{ id: 'a', name: 'weather', arguments: '{"city":"Rome"}' }] },
+        {
+          role: 'assistant',
+          content: '',
+          toolCalls: [{ id: 'a', name: 'weather', arguments: '{"city":"Rome"}' }],
+        },
         { role: 'tool', toolCallId: 'a', content: 'sunny' },
       ],
       { tools: [weather] },
@@ -121,8 +140,12 @@ describe('tools and reasoning', () => {
     await using model = await loadModel(inject('models').tools)
     await expectCode('ERR_OPTION_INVALID', () => model.chat({ tools: [{}] as never }))
     await expectCode('ERR_OPTION_INVALID', () => model.chat({ toolChoice: 'maybe' as never }))
-    await expectCode('ERR_TEMPLATE_INVALID', () => model.chat().send({ role: 'tool', content: 'x' } as never))
-    await expectCode('ERR_TEMPLATE_INVALID', () => model.chat().send({ role: 'wizard', content: 'x' } as never))
+    await expectCode('ERR_TEMPLATE_INVALID', () =>
+      model.chat().send({ role: 'tool', content: 'x' } as never),
+    )
+    await expectCode('ERR_TEMPLATE_INVALID', () =>
+      model.chat().send({ role: 'wizard', content: 'x' } as never),
+    )
   })
 })
 
@@ -131,20 +154,27 @@ describe('templates', () => {
     await using model = await loadModel(inject('models').untemplated)
     await expectCode('ERR_TEMPLATE_MISSING', () => model.chat().send('Hi').result)
     const template = '{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}'
-    expect(await model.applyTemplate([{ role: 'user', content: 'Hi' }], { template })).toBe('user: Hi\n')
+    expect(await model.applyTemplate([{ role: 'user', content: 'Hi' }], { template })).toBe(
+      'user: Hi\n',
+    )
   })
 
   it.each([
     ['a range that would fill the memory', '{% for i in range(1000000000) %}x{% endfor %}'],
     ['a power', '{% for i in range(10**9) %}x{% endfor %}'],
-    ['loops in loops over ranges', '{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}x{% endfor %}{% endfor %}{% endfor %}'],
+    [
+      'loops in loops over ranges',
+      '{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}x{% endfor %}{% endfor %}{% endfor %}',
+    ],
     ['broken syntax', '{% for %}'],
     ['an unknown function', '{{ launch_missiles() }}'],
     ['100 MB of text', 'x'.repeat(1e8)],
     ['deep brackets', `{{ ${'('.repeat(1e5)}1${')'.repeat(1e5)} }}`],
   ])('refuses a template with %s', async (_, template) => {
     await using model = await loadModel(inject('models').tiny)
-    await expectCode('ERR_TEMPLATE_INVALID', () => model.applyTemplate([{ role: 'user', content: 'Hi' }], { template }))
+    await expectCode('ERR_TEMPLATE_INVALID', () =>
+      model.applyTemplate([{ role: 'user', content: 'Hi' }], { template }),
+    )
     expect(await model.applyTemplate([{ role: 'user', content: 'Hi' }])).toContain('Hi')
   })
 })

@@ -3,7 +3,16 @@ import { loadModel, type Model } from '../../lib/index.js'
 import { expectCode } from '../helpers/expect-code.js'
 
 const greedy = { temperature: 0 }
-const prompts = ['Once upon a time', 'The sky is', 'One, two,', 'A token', 'It did not', 'The capital', 'stories to', 'ten.']
+const prompts = [
+  'Once upon a time',
+  'The sky is',
+  'One, two,',
+  'A token',
+  'It did not',
+  'The capital',
+  'stories to',
+  'ten.',
+]
 
 describe.each(['tiny', 'real'] as const)('completion on the %s model', (name) => {
   let model: Model
@@ -37,7 +46,9 @@ describe.each(['tiny', 'real'] as const)('completion on the %s model', (name) =>
     const options = { ...greedy, maxTokens: 32, reusePrefix: false }
     const alone: string[] = []
     for (const prompt of prompts) alone.push(await model.complete(prompt, options).text())
-    const together = await Promise.all(prompts.map((prompt) => model.complete(prompt, options).text()))
+    const together = await Promise.all(
+      prompts.map((prompt) => model.complete(prompt, options).text()),
+    )
     // Upstream's kernels round differently for other batch widths: where two tokens are nearly equally likely the text may part.
     // A shared beginning shows that the sequences do not mix; most must be equal throughout.
     const equal = together.filter((text, i) => text === alone[i]).length
@@ -71,18 +82,25 @@ describe.each(['tiny', 'real'] as const)('completion on the %s model', (name) =>
   })
 
   it('follows a grammar', async () => {
-    const text = await model.complete('Answer:', { grammar: 'root ::= ("yes" | "no") "!"', maxTokens: 16, seed: 1 }).text()
+    const text = await model
+      .complete('Answer:', { grammar: 'root ::= ("yes" | "no") "!"', maxTokens: 16, seed: 1 })
+      .text()
     expect(['yes!', 'no!']).toContain(text)
   })
 
   it('follows a JSON schema', async () => {
     const jsonSchema = {
       type: 'object',
-      properties: { colour: { enum: ['red', 'green'] }, count: { type: 'integer', minimum: 0, maximum: 99 } },
+      properties: {
+        colour: { enum: ['red', 'green'] },
+        count: { type: 'integer', minimum: 0, maximum: 99 },
+      },
       required: ['colour', 'count'],
       additionalProperties: false,
     }
-    const answer = JSON.parse(await model.complete('As JSON:', { jsonSchema, maxTokens: 200, seed: 3 }).text())
+    const answer = JSON.parse(
+      await model.complete('As JSON:', { jsonSchema, maxTokens: 200, seed: 3 }).text(),
+    )
     expect(['red', 'green']).toContain(answer.colour)
     expect(Number.isInteger(answer.count)).toBe(true)
   })
@@ -91,7 +109,11 @@ describe.each(['tiny', 'real'] as const)('completion on the %s model', (name) =>
     const whole = await model.complete('Once upon a time', { ...greedy, maxTokens: 40 }).text()
     const stop = whole.slice(12, 16)
     let text = ''
-    const stream = model.complete('Once upon a time', { ...greedy, maxTokens: 40, stop: ['§§', stop] })
+    const stream = model.complete('Once upon a time', {
+      ...greedy,
+      maxTokens: 40,
+      stop: ['§§', stop],
+    })
     for await (const part of stream) {
       text += part.text
       expect(text).not.toContain(stop)
@@ -107,22 +129,37 @@ describe.each(['tiny', 'real'] as const)('completion on the %s model', (name) =>
   })
 
   it('gives log-probabilities of the chosen and the most likely tokens', async () => {
-    const { logprobs, usage } = await model.complete('Once', { ...greedy, maxTokens: 5, ignoreEos: true, logprobs: 3 }).result
+    const { logprobs, usage } = await model.complete('Once', {
+      ...greedy,
+      maxTokens: 5,
+      ignoreEos: true,
+      logprobs: 3,
+    }).result
     expect(logprobs).toHaveLength(usage.tokensGenerated)
     for (const { token, logprob, top } of logprobs!) {
       expect(top).toHaveLength(3)
       expect(top[0]!.logprob).toBeGreaterThanOrEqual(top[1]!.logprob)
-      expect(top.map((entry) => Math.exp(entry.logprob)).reduce((a, b) => a + b)).toBeLessThanOrEqual(1.0001)
+      expect(
+        top.map((entry) => Math.exp(entry.logprob)).reduce((a, b) => a + b),
+      ).toBeLessThanOrEqual(1.0001)
       expect(logprob).toBeLessThanOrEqual(0)
       expect(top[0]!.token).toBe(token)
     }
   })
 
   it('forbids tokens by logit bias', async () => {
-    const [first] = await model.tokenize(await model.complete('Once upon', { ...greedy, maxTokens: 1 }).text())
-    const logprobs = await model.complete('Once upon', { ...greedy, maxTokens: 1, logprobs: 1 }).result
+    const [first] = await model.tokenize(
+      await model.complete('Once upon', { ...greedy, maxTokens: 1 }).text(),
+    )
+    const logprobs = await model.complete('Once upon', { ...greedy, maxTokens: 1, logprobs: 1 })
+      .result
     const token = logprobs.logprobs![0]!.token
-    const without = await model.complete('Once upon', { ...greedy, maxTokens: 1, logprobs: 1, logitBias: { [token]: Number.NEGATIVE_INFINITY } }).result
+    const without = await model.complete('Once upon', {
+      ...greedy,
+      maxTokens: 1,
+      logprobs: 1,
+      logitBias: { [token]: Number.NEGATIVE_INFINITY },
+    }).result
     expect(without.logprobs![0]!.token).not.toBe(token)
     expect(first).toBeDefined()
   })
@@ -135,16 +172,26 @@ describe.each(['tiny', 'real'] as const)('completion on the %s model', (name) =>
     ['dry', { dryMultiplier: 1, dryAllowedLength: 1 }],
     ['mirostat 1', { mirostat: 1 as const }],
     ['mirostat 2', { mirostat: 2 as const }],
-    ['penalties', { repeatPenalty: 1.3, frequencyPenalty: 0.5, presencePenalty: 0.5, repeatLastN: -1 }],
+    [
+      'penalties',
+      { repeatPenalty: 1.3, frequencyPenalty: 0.5, presencePenalty: 0.5, repeatLastN: -1 },
+    ],
     ['a chosen order', { samplers: ['temperature' as const, 'topK' as const], topK: 3 }],
     ['minKeep', { minP: 1, minKeep: 3 }],
   ])('samples with %s', async (_, options) => {
-    const { usage } = await model.complete('Once', { ...options, seed: 1, maxTokens: 12, ignoreEos: true }).result
+    const { usage } = await model.complete('Once', {
+      ...options,
+      seed: 1,
+      maxTokens: 12,
+      ignoreEos: true,
+    }).result
     expect(usage.tokensGenerated).toBe(12)
   })
 
   it('takes only the most likely token with topK 1, whatever the temperature', async () => {
-    const one = await model.complete('Once', { topK: 1, temperature: 5, maxTokens: 12, seed: 5 }).text()
+    const one = await model
+      .complete('Once', { topK: 1, temperature: 5, maxTokens: 12, seed: 5 })
+      .text()
     expect(one).toBe(await model.complete('Once', { ...greedy, maxTokens: 12 }).text())
   })
 
@@ -153,27 +200,54 @@ describe.each(['tiny', 'real'] as const)('completion on the %s model', (name) =>
     const full = await small.complete('Once', { ...greedy, ignoreEos: true }).result
     expect(full.finishReason).toBe('context')
     expect(full.usage.tokensGenerated + full.usage.tokensPrompt).toBeGreaterThanOrEqual(255)
-    const shifted = await small.complete('Once', { ...greedy, ignoreEos: true, overflow: 'shift', maxTokens: 600 }).result
+    const shifted = await small.complete('Once', {
+      ...greedy,
+      ignoreEos: true,
+      overflow: 'shift',
+      maxTokens: 600,
+    }).result
     expect(shifted).toMatchObject({ finishReason: 'length', usage: { tokensGenerated: 600 } })
   })
 
   it('serves more than the context holds by letting the youngest wait', async () => {
-    await using small = await loadModel(inject('models')[name], { contextSize: 512, maxSequences: 6 })
+    await using small = await loadModel(inject('models')[name], {
+      contextSize: 512,
+      maxSequences: 6,
+    })
     const results = await Promise.all(
-      prompts.slice(0, 6).map((prompt) => small.complete(prompt, { ...greedy, ignoreEos: true, maxTokens: 180 }).result),
+      prompts
+        .slice(0, 6)
+        .map(
+          (prompt) => small.complete(prompt, { ...greedy, ignoreEos: true, maxTokens: 180 }).result,
+        ),
     )
-    for (const result of results) expect(result).toMatchObject({ finishReason: 'length', usage: { tokensGenerated: 180 } })
+    for (const result of results)
+      expect(result).toMatchObject({ finishReason: 'length', usage: { tokensGenerated: 180 } })
   })
 
   it('maxTokens 0 gives no text and the prompt count', async () => {
-    expect(await model.complete('Once upon a time', { maxTokens: 0 }).result).toMatchObject({ text: '', finishReason: 'length' })
+    expect(await model.complete('Once upon a time', { maxTokens: 0 }).result).toMatchObject({
+      text: '',
+      finishReason: 'length',
+    })
   })
 
   it('resolves createCompletion with an OpenAI-shaped object', async () => {
-    const completion = await model.createCompletion('Once', { temperature: 0.7, topP: 0.9, maxTokens: 8, logprobs: 1 })
-    expect(completion).toMatchObject({ object: 'text_completion', choices: [{ index: 0 }], usage: { completion_tokens: expect.any(Number) } })
+    const completion = await model.createCompletion('Once', {
+      temperature: 0.7,
+      topP: 0.9,
+      maxTokens: 8,
+      logprobs: 1,
+    })
+    expect(completion).toMatchObject({
+      object: 'text_completion',
+      choices: [{ index: 0 }],
+      usage: { completion_tokens: expect.any(Number) },
+    })
     expect(completion.id).toMatch(/^cmpl-/)
-    expect(completion.usage.total_tokens).toBe(completion.usage.prompt_tokens + completion.usage.completion_tokens)
+    expect(completion.usage.total_tokens).toBe(
+      completion.usage.prompt_tokens + completion.usage.completion_tokens,
+    )
   })
 
   it('round-trips text through tokens', async () => {
@@ -185,9 +259,13 @@ describe.each(['tiny', 'real'] as const)('completion on the %s model', (name) =>
   it('feeds web and Node streams', async () => {
     const expected = await model.complete('Once', { ...greedy, maxTokens: 12 }).text()
     let web = ''
-    for await (const text of model.complete('Once', { ...greedy, maxTokens: 12 }).toReadableStream()) web += text
+    for await (const text of model
+      .complete('Once', { ...greedy, maxTokens: 12 })
+      .toReadableStream())
+      web += text
     let node = ''
-    for await (const text of model.complete('Once', { ...greedy, maxTokens: 12 }).toReadable()) node += text
+    for await (const text of model.complete('Once', { ...greedy, maxTokens: 12 }).toReadable())
+      node += text
     expect([web, node]).toEqual([expected, expected])
   })
 })
@@ -205,7 +283,10 @@ describe('abort', () => {
     const long = Array.from({ length: 4000 }, (_, i) => 400 + (i % 1000))
     const stream = model.complete(long, { signal: controller.signal })
     setTimeout(() => controller.abort(), 50)
-    expect(await stream.result).toMatchObject({ finishReason: 'abort', usage: { tokensGenerated: 0 } })
+    expect(await stream.result).toMatchObject({
+      finishReason: 'abort',
+      usage: { tokensGenerated: 0 },
+    })
     expect((await other.result).usage.tokensGenerated).toBe(30)
   })
 
@@ -228,14 +309,18 @@ describe('abort', () => {
   })
 
   it('a signal that is already aborted starts nothing', async () => {
-    expect(await model.complete('Once', { signal: AbortSignal.abort() }).result).toMatchObject({ finishReason: 'abort', text: '' })
+    expect(await model.complete('Once', { signal: AbortSignal.abort() }).result).toMatchObject({
+      finishReason: 'abort',
+      text: '',
+    })
   })
 
   it('a reader that does not read holds its own sequence, not the others', async () => {
     const slow = model.complete('Once', { ...greedy, ignoreEos: true, maxTokens: 3000 })
     const reader = slow[Symbol.asyncIterator]()
     await reader.next()
-    const { usage } = await model.complete('The sky', { ...greedy, ignoreEos: true, maxTokens: 40 }).result
+    const { usage } = await model.complete('The sky', { ...greedy, ignoreEos: true, maxTokens: 40 })
+      .result
     expect(usage.tokensGenerated).toBe(40)
     await reader.return?.()
     expect((await slow.result).finishReason).toBe('abort')
@@ -243,9 +328,9 @@ describe('abort', () => {
 
   it('a stream has one reader', async () => {
     const stream = model.complete('Once', { maxTokens: 2 })
-    for await (const _ of stream) continue
+    for await (const _ of stream);
     await expectCode('ERR_OPTION_INVALID', async () => {
-      for await (const _ of stream) continue
+      for await (const _ of stream);
     })
   })
 })

@@ -7,7 +7,10 @@ const norm = (row: Float32Array) => Math.hypot(...row)
 describe('embeddings', () => {
   it('a text alone has the vector it has among two hundred others', async () => {
     await using model = await loadModel(inject('models').bert)
-    const texts = Array.from({ length: 200 }, (_, i) => `the quick ${i} fox ${'jumps '.repeat(i % 7)}`)
+    const texts = Array.from(
+      { length: 200 },
+      (_, i) => `the quick ${i} fox ${'jumps '.repeat(i % 7)}`,
+    )
     const rows = await model.embed(texts)
     expect(rows).toHaveLength(200)
     for (const row of rows) {
@@ -20,14 +23,17 @@ describe('embeddings', () => {
 
   it('raw vectors are not of length 1', async () => {
     await using model = await loadModel(inject('models').bert)
-    expect(Math.abs(norm(await model.embed('the fox', { normalize: false })) - 1)).toBeGreaterThan(0.01)
+    expect(Math.abs(norm(await model.embed('the fox', { normalize: false })) - 1)).toBeGreaterThan(
+      0.01,
+    )
   })
 
   it('a text generator embeds too, while it generates', async () => {
     await using model = await loadModel(inject('models').real)
     const stream = model.complete('Once', { maxTokens: 40, temperature: 0, ignoreEos: true })
     const [a, b, c] = await model.embed(['A cat sat.', 'A cat sat down.', 'Quarterly tax report'])
-    const dot = (x: Float32Array, y: Float32Array) => x.reduce((sum, value, i) => sum + value * y[i]!, 0)
+    const dot = (x: Float32Array, y: Float32Array) =>
+      x.reduce((sum, value, i) => sum + value * y[i]!, 0)
     expect(dot(a!, b!)).toBeGreaterThan(dot(a!, c!))
     expect((await stream.result).usage.tokensGenerated).toBe(40)
   })
@@ -42,7 +48,10 @@ describe('embeddings', () => {
   it('an abort rejects with ERR_ABORTED', async () => {
     await using model = await loadModel(inject('models').real)
     const controller = new AbortController()
-    const embedding = model.embed(Array.from({ length: 300 }, () => 'word '.repeat(200)), { signal: controller.signal })
+    const embedding = model.embed(
+      Array.from({ length: 300 }, () => 'word '.repeat(200)),
+      { signal: controller.signal },
+    )
     setTimeout(() => controller.abort(), 30)
     await expectCode('ERR_ABORTED', () => embedding)
   })

@@ -1,8 +1,8 @@
 // run-script.ts: a program of its own, with the compiled package, for what ends a process.
 
 import { spawn } from 'node:child_process'
-import { pathToFileURL } from 'node:url'
 import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
 
 export interface Outcome {
   code: number | null
@@ -12,7 +12,13 @@ export interface Outcome {
 }
 
 /** Runs an ES module text; `sotto` in it is the package. Killed, and so failed, after a minute. */
-export function runScript(source: string, { flags = [] as string[], kill }: { flags?: string[]; kill?: { on: string; signal: NodeJS.Signals } } = {}): Promise<Outcome> {
+export function runScript(
+  source: string,
+  {
+    flags = [] as string[],
+    kill,
+  }: { flags?: string[]; kill?: { on: string; signal: NodeJS.Signals } } = {},
+): Promise<Outcome> {
   const entry = pathToFileURL(resolve('dist/index.js')).href
   const program = `const sotto = await import(${JSON.stringify(entry)})\n${source}`
   const child = spawn(process.execPath, [...flags, '--input-type=module', '-e', program], {
@@ -29,5 +35,7 @@ export function runScript(source: string, { flags = [] as string[], kill }: { fl
   child.stderr.on('data', (chunk) => {
     stderr += chunk
   })
-  return new Promise((done) => child.on('close', (code, signal) => done({ code, signal, stdout, stderr })))
+  return new Promise((done) =>
+    child.on('close', (code, signal) => done({ code, signal, stdout, stderr })),
+  )
 }

@@ -56,14 +56,25 @@ it('closing while requests are being prepared loses none of them', async () => {
 it('an abort stops a load with ERR_ABORTED', async () => {
   const controller = new AbortController()
   await expectCode('ERR_ABORTED', () =>
-    loadModel(inject('models').real, { mmap: false, signal: controller.signal, onProgress: () => controller.abort() }),
+    loadModel(inject('models').real, {
+      mmap: false,
+      signal: controller.signal,
+      onProgress: () => controller.abort(),
+    }),
   )
-  await expectCode('ERR_ABORTED', () => loadModel(inject('models').real, { signal: AbortSignal.abort() }))
+  await expectCode('ERR_ABORTED', () =>
+    loadModel(inject('models').real, { signal: AbortSignal.abort() }),
+  )
 })
 
 it('progress rises from 0 to 1', async () => {
   const seen: number[] = []
-  await (await loadModel(inject('models').real, { mmap: false, onProgress: ({ fraction }) => seen.push(fraction) })).close()
+  await (
+    await loadModel(inject('models').real, {
+      mmap: false,
+      onProgress: ({ fraction }) => seen.push(fraction),
+    })
+  ).close()
   expect(seen.at(-1)).toBe(1)
   expect(seen).toEqual([...seen].sort((a, b) => a - b))
 })
@@ -90,6 +101,8 @@ console.log(memory[39] - memory[15] < 60 ? 'flat' : memory.map(Math.round).join(
 it('two models answer side by side on one pool of threads', async () => {
   await using a = await loadModel(inject('models').tiny)
   await using b = await loadModel(inject('models').real)
-  const results = await Promise.all([a, b, a, b].map((model) => model.complete('Once', { maxTokens: 20, ignoreEos: true }).result))
+  const results = await Promise.all(
+    [a, b, a, b].map((model) => model.complete('Once', { maxTokens: 20, ignoreEos: true }).result),
+  )
   for (const { usage } of results) expect(usage.tokensGenerated).toBe(20)
 })

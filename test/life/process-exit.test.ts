@@ -1,25 +1,56 @@
 import { describe, expect, inject, it } from 'vitest'
 import { runScript } from '../helpers/run-script.js'
 
-const load = (path: string, options = '{}') => `const model = await sotto.loadModel(${JSON.stringify(path)}, ${options})\n`
+const load = (path: string, options = '{}') =>
+  `const model = await sotto.loadModel(${JSON.stringify(path)}, ${options})\n`
 
 /** Every stage of a model's life, up to the moment named. */
 const stages: [name: string, source: (tiny: string, real: string) => string][] = [
-  ['while loading', (_, real) => `sotto.loadModel(${JSON.stringify(real)}, { mmap: false, onProgress: () => end() })\nawait new Promise(() => {})`],
+  [
+    'while loading',
+    (_, real) =>
+      `sotto.loadModel(${JSON.stringify(real)}, { mmap: false, onProgress: () => end() })\nawait new Promise(() => {})`,
+  ],
   ['when loaded', (tiny) => `${load(tiny)}end()`],
-  ['during prefill', (_, real) => `${load(real, '{ contextSize: 8192 }')}model.complete(Array.from({ length: 5000 }, (_, i) => 400 + i % 999)).result.catch(() => {})\nsetTimeout(() => end(), 100)`],
-  ['mid-token', (_, real) => `${load(real)}for await (const _ of model.complete('Once', { ignoreEos: true })) { if (++globalThis.count > 5) end() }`],
-  ['while embedding', (_, real) => `${load(real)}model.embed(Array(200).fill('word '.repeat(100))).catch(() => {})\nsetTimeout(() => end(), 100)`],
-  ['with a reader that does not read', (tiny) => `${load(tiny)}const it = model.complete('Once', { ignoreEos: true })[Symbol.asyncIterator]()\nawait it.next()\nsetTimeout(() => end(), 100)`],
-  ['while closing', (tiny) => `${load(tiny)}model.complete('Once', { ignoreEos: true }).result.catch(() => {})\nmodel.close()\nend()`],
+  [
+    'during prefill',
+    (_, real) =>
+      `${load(real, '{ contextSize: 8192 }')}model.complete(Array.from({ length: 5000 }, (_, i) => 400 + i % 999)).result.catch(() => {})\nsetTimeout(() => end(), 100)`,
+  ],
+  [
+    'mid-token',
+    (_, real) =>
+      `${load(real)}for await (const _ of model.complete('Once', { ignoreEos: true })) { if (++globalThis.count > 5) end() }`,
+  ],
+  [
+    'while embedding',
+    (_, real) =>
+      `${load(real)}model.embed(Array(200).fill('word '.repeat(100))).catch(() => {})\nsetTimeout(() => end(), 100)`,
+  ],
+  [
+    'with a reader that does not read',
+    (tiny) =>
+      `${load(tiny)}const it = model.complete('Once', { ignoreEos: true })[Symbol.asyncIterator]()\nawait it.next()\nsetTimeout(() => end(), 100)`,
+  ],
+  [
+    'while closing',
+    (tiny) =>
+      `${load(tiny)}model.complete('Once', { ignoreEos: true }).result.catch(() => {})\nmodel.close()\nend()`,
+  ],
   ['after close', (tiny) => `${load(tiny)}await model.close()\nend()`],
 ]
 
 describe.each(stages)('%s', (_, source) => {
-  const text = (end: string) => `globalThis.count = 0\nconst end = () => { ${end} }\n${source(inject('models').tiny, inject('models').real)}`
+  const text = (end: string) =>
+    `globalThis.count = 0\nconst end = () => { ${end} }\n${source(inject('models').tiny, inject('models').real)}`
 
   it('process.exit ends with its code and without a word', async () => {
-    expect(await runScript(text('process.exit(7)'))).toEqual({ code: 7, signal: null, stdout: '', stderr: '' })
+    expect(await runScript(text('process.exit(7)'))).toEqual({
+      code: 7,
+      signal: null,
+      stdout: '',
+      stderr: '',
+    })
   })
 
   it('an uncaught exception ends with its own report and code 1', async () => {
@@ -30,21 +61,33 @@ describe.each(stages)('%s', (_, source) => {
   })
 
   it('SIGTERM ends it', async () => {
-    const outcome = await runScript(text("console.log('now'); globalThis.count = -1e9"), { kill: { on: 'now', signal: 'SIGTERM' } })
+    const outcome = await runScript(
+      text("console.log('now'); globalThis.count = -1e9; setInterval(() => {}, 1000)"),
+      { kill: { on: 'now', signal: 'SIGTERM' } },
+    )
     expect(outcome).toMatchObject({ code: null, signal: 'SIGTERM', stderr: '' })
   })
 })
 
 it('an idle model does not keep the process alive', async () => {
-  expect(await runScript(load(inject('models').tiny))).toEqual({ code: 0, signal: null, stdout: '', stderr: '' })
+  expect(await runScript(load(inject('models').tiny))).toEqual({
+    code: 0,
+    signal: null,
+    stdout: '',
+    stderr: '',
+  })
 })
 
 it('a request in flight does, until it has ended', async () => {
-  const outcome = await runScript(`${load(inject('models').tiny)}model.complete('Once', { maxTokens: 50, ignoreEos: true }).result.then((r) => console.log(r.usage.tokensGenerated))`)
+  const outcome = await runScript(
+    `${load(inject('models').tiny)}model.complete('Once', { maxTokens: 50, ignoreEos: true }).result.then((r) => console.log(r.usage.tokensGenerated))`,
+  )
   expect(outcome).toEqual({ code: 0, signal: null, stdout: '50\n', stderr: '' })
 })
 
 it('many models, streams and environments may be forgotten at once', async () => {
-  const outcome = await runScript(`for (let i = 0; i < 6; i++) { ${load(inject('models').tiny)} for (let j = 0; j < 4; j++) model.complete('Once', { ignoreEos: true }).result.catch(() => {}) }\nsetTimeout(() => process.exit(0), 200)`)
+  const outcome = await runScript(
+    `for (let i = 0; i < 6; i++) { ${load(inject('models').tiny)} for (let j = 0; j < 4; j++) model.complete('Once', { ignoreEos: true }).result.catch(() => {}) }\nsetTimeout(() => process.exit(0), 200)`,
+  )
   expect(outcome).toEqual({ code: 0, signal: null, stdout: '', stderr: '' })
 })

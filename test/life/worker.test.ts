@@ -8,7 +8,7 @@ const source = \`
   const { parentPort } = require('node:worker_threads')
   import('\${entry}').then(async (sotto) => { ${body.replaceAll('`', '\\`').replaceAll('${', '\\${')} }).catch((error) => { throw error })
 \`
-const workers = Array.from({ length: ${count} }, () => new Worker(source, { eval: true }))
+const workers = Array.from({ length: ${count} }, () => new Worker(source, { eval: true, execArgv: [] }))
 const messages = await Promise.all(workers.map((worker) => new Promise((resolve, reject) => { worker.once('message', resolve); worker.once('error', reject) })))
 ${then}
 `
@@ -16,15 +16,33 @@ const model = (path: string) => `const model = await sotto.loadModel(${JSON.stri
 
 it('four workers load a model each and write the same text', async () => {
   const body = `${model(inject('models').tiny)} parentPort.postMessage(await model.complete('Once', { temperature: 0, maxTokens: 20 }).text()); await model.close()`
-  const outcome = await runScript(inWorkers(4, body, 'console.log(new Set(messages).size, messages[0].length > 0)'))
+  const outcome = await runScript(
+    inWorkers(4, body, 'console.log(new Set(messages).size, messages[0].length > 0)'),
+  )
   expect(outcome).toEqual({ code: 0, signal: null, stdout: '1 true\n', stderr: '' })
 })
 
 it.each([
-  ['mid-token', (real: string) => `${model(real)} for await (const _ of model.complete('Once', { ignoreEos: true })) parentPort.postMessage('going')`],
-  ['during prefill', (real: string) => `${model(real)} model.complete(Array.from({ length: 4000 }, (_, i) => 400 + i % 999)); setTimeout(() => parentPort.postMessage('going'), 50)`],
-  ['while loading', (real: string) => `sotto.loadModel(${JSON.stringify(real)}, { mmap: false, onProgress: () => parentPort.postMessage('going') })`],
-  ['while embedding', (real: string) => `${model(real)} model.embed(Array(100).fill('word '.repeat(100))); setTimeout(() => parentPort.postMessage('going'), 50)`],
+  [
+    'mid-token',
+    (real: string) =>
+      `${model(real)} for await (const _ of model.complete('Once', { ignoreEos: true })) parentPort.postMessage('going')`,
+  ],
+  [
+    'during prefill',
+    (real: string) =>
+      `${model(real)} model.complete(Array.from({ length: 4000 }, (_, i) => 400 + i % 999)); setTimeout(() => parentPort.postMessage('going'), 50)`,
+  ],
+  [
+    'while loading',
+    (real: string) =>
+      `sotto.loadModel(${JSON.stringify(real)}, { mmap: false, onProgress: () => parentPort.postMessage('going') })`,
+  ],
+  [
+    'while embedding',
+    (real: string) =>
+      `${model(real)} model.embed(Array(100).fill('word '.repeat(100))); setTimeout(() => parentPort.postMessage('going'), 50)`,
+  ],
   ['when idle', (real: string) => `${model(real)} parentPort.postMessage('going')`],
 ])('workers that are terminated %s leave the process whole', async (_, body) => {
   const then = `await Promise.all(workers.map((worker) => worker.terminate()))

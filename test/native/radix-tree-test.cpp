@@ -40,8 +40,8 @@ TEST(RadixTree, CountsSharedTokensOnce) {
   EXPECT_EQ(tree.CountTokens(RadixTree::Holders(1)), 3);
 }
 
-// Against a model that keeps every path whole: random appends and removals over a tiny alphabet, so that splits, joins and
-// shared tails all happen.
+// Against a model that keeps every path whole: random appends and removals over a tiny alphabet, so that splits, joins
+// and shared tails all happen.
 TEST(RadixTree, AgreesWithPlainPathsOverRandomOperations) {
   std::mt19937 random(7);
   RadixTree tree;

@@ -1,79 +1,122 @@
-// chat.ts: sotto chat: many turns on one terminal. Ctrl-C stops the answer, not the program.
+// chat.ts: sotto chat: many turns. Ctrl-C stops the answer, not the program.
 
-import { createInterface, type Interface } from 'node:readline'
-import type { Chat } from '../../chat.js'
-import type { ExitCode } from '../main.js'
-import { type LoadFlags, openModel, type SamplingFlags, samplingOf } from '../open-model.js'
+import { SottoError } from '../../errors.js'
+import type { Model } from '../../model.js'
+import { writeAnswer } from '../answer.js'
+import { Conversation } from '../conversation.js'
+import { type ExitCode, exitCodes } from '../exit-code.js'
+import { failureLine } from '../failure.js'
+import { LineReader } from '../line-reader.js'
+import { type LoadFlags, openModel } from '../open-model.js'
+import { printable } from '../printable.js'
+import { type SamplingFlags, samplingOptions } from '../sampling-flags.js'
 
 interface ChatFlags extends LoadFlags, SamplingFlags {
   system?: string
+  reasoning: boolean
 }
-
-const help = '/reset forgets the conversation, /history shows it, /exit or Ctrl-D ends; Ctrl-C stops an answer\n'
 
 export async function chat(name: string, flags: ChatFlags): Promise<ExitCode> {
-  await using model = await openModel(name, flags)
-  const conversation = model.chat({ ...(flags.system ? { system: flags.system } : {}), ...samplingOf(flags) })
-  const terminal = process.stdin.isTTY === true && process.stdout.isTTY === true
-  const lines = createInterface({ input: process.stdin, output: process.stdout, terminal, prompt: terminal ? '> ' : '' })
-  if (terminal) process.stderr.write(`${model.info.name || name}. /help shows the commands.\n`)
-  let exit: ExitCode = 0
-  let interrupted = false
-  let stop: (() => void) | undefined
-  // On a terminal readline sees Ctrl-C as a key; in a pipe it is a signal.
-  const onInterrupt = () => {
-    if (stop) {
-      stop()
-    } else if (interrupted || !terminal) {
-      exit = 130
-      lines.close()
-    } else {
-      interrupted = true
-      process.stdout.write('\n(Ctrl-C again ends the program)\n')
-      lines.prompt()
-    }
-  }
-  lines.on('SIGINT', onInterrupt)
-  process.on('SIGINT', onInterrupt)
-  lines.prompt()
+  const loading = new AbortController()
+  const signals = new SignalSwitch(() => loading.abort())
   try {
-    for await (const line of lines) {
-      interrupted = false
-      if (!(await turn(conversation, line, lines, (abort) => {
-        stop = abort
-      }))) break
-      lines.prompt()
+    await using model = await openModel(name, flags, loading.signal)
+    if (model.info.chatTemplate === '') {
+      throw new SottoError(
+        'ERR_TEMPLATE_MISSING',
+        `Expected a model with a chat template, ${name} has none: use sotto run`,
+      )
     }
+    const conversation = new Conversation(model, {
+      ...samplingOptions(flags),
+      system: flags.system,
+      reasoning: flags.reasoning,
+    })
+    return await talk(model, conversation, signals)
+  } catch (error) {
+    if (loading.signal.aborted) return exitCodes.interrupted
+    throw error
   } finally {
-    process.off('SIGINT', onInterrupt)
-    lines.close()
+    signals.close()
   }
-  return exit
 }
 
-// False: the user wants to leave.
-async function turn(conversation: Chat, line: string, lines: Interface, setStop: (stop: (() => void) | undefined) => void): Promise<boolean> {
-  const text = line.trim()
-  if (text === '') return true
-  if (text === '/exit' || text === '/quit') return false
-  if (text === '/help') process.stdout.write(help)
-  else if (text === '/reset') conversation.reset()
-  else if (text === '/history') {
-    for (const { role, content } of conversation.history) process.stdout.write(`${role}: ${content}\n`)
-  } else if (/^\/\w+$/.test(text)) {
-    process.stdout.write(`Unknown command ${text}. ${help}`)
-  } else {
-    const stream = conversation.send(text)
-    setStop(() => stream.abort())
-    try {
-      for await (const part of stream) if (part.type === 'text') process.stdout.write(part.text)
-      process.stdout.write('\n')
-    } catch (error) {
-      process.stderr.write(`sotto: ${(error as Error).message}\n`)
-    } finally {
-      setStop(undefined)
-      lines.resume()
+async function talk(
+  model: Model,
+  conversation: Conversation,
+  signals: SignalSwitch,
+): Promise<ExitCode> {
+  const reader = new LineReader()
+  if (reader.terminal)
+    process.stderr.write(
+      `${printable(model.info.name || model.info.description)}. /help shows the commands.\n`,
+    )
+  let exit: ExitCode = exitCodes.ok
+  try {
+    while (true) {
+      signals.action = () => reader.interrupt()
+      const line = await nextLine(reader)
+      if (line === undefined) return reader.interrupted ? exitCodes.interrupted : exit
+      try {
+        const reply = conversation.reply(line)
+        if (reply === 'end') return exit
+        if ('say' in reply) {
+          const talker = reader.terminal ? process.stdout : process.stderr
+          talker.write(reply.say)
+          continue
+        }
+        signals.action = () => reply.stream.abort()
+        const { finishReason, text } = await writeAnswer(reply.stream)
+        if (finishReason !== 'abort') continue
+        if (!reader.terminal) return exitCodes.interrupted // nobody is there to go on
+        if (text === '') process.stdout.write('\n') // after the terminal's own ^C
+        signals.pause()
+      } catch (error) {
+        const hint =
+          error instanceof SottoError && error.code === 'ERR_PROMPT_TOO_LONG'
+            ? ' /reset forgets the conversation.'
+            : ''
+        process.stderr.write(`${failureLine(error)}${hint}\n`)
+        if (!reader.terminal) exit = exitCodes.failure
+      }
     }
+  } finally {
+    reader.close()
   }
-  return true
+}
+
+// A line that ends in a backslash goes on in the next one.
+async function nextLine(reader: LineReader): Promise<string | undefined> {
+  let text = ''
+  while (true) {
+    const line = await reader.next()
+    if (line === undefined) return text === '' || reader.interrupted ? undefined : text
+    if (!line.endsWith('\\')) return text + line
+    text += `${line.slice(0, -1)}\n`
+  }
+}
+
+const echoMs = 500
+
+/** SIGINT, and what it does at the moment. */
+class SignalSwitch {
+  action: () => void
+  #deafUntil = 0
+  readonly #onSignal = () => {
+    if (performance.now() >= this.#deafUntil) this.action()
+  }
+
+  constructor(action: () => void) {
+    this.action = action
+    process.on('SIGINT', this.#onSignal)
+  }
+
+  /** npx passes the terminal's signal on to a program that has had it already: the echo must not end the program. */
+  pause(): void {
+    this.#deafUntil = performance.now() + echoMs
+  }
+
+  close(): void {
+    process.off('SIGINT', this.#onSignal)
+  }
 }

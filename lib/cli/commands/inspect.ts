@@ -1,12 +1,14 @@
-// inspect.ts: sotto inspect: what a model file says of itself. Needs no native code.
+// inspect.ts: sotto inspect: what a model file says of itself. Needs no native code, and shows also what that would refuse.
 
-import { existsSync } from 'node:fs'
-import { estimateMemory } from '../../gguf/estimate.js'
+import { SottoError } from '../../errors.js'
+import { estimateMemory, type MemoryEstimate } from '../../gguf/estimate.js'
 import { checkModelFile } from '../../gguf/gate.js'
-import { GgufArray, type GgufFile, type GgufValue } from '../../gguf/reader.js'
+import { GgufArray, type GgufFile, type GgufScalar, type GgufValue } from '../../gguf/reader.js'
 import { resolveModel } from '../../models/store.js'
-import type { ExitCode } from '../main.js'
-import { megabytes } from '../progress.js'
+import { type ExitCode, exitCodes } from '../exit-code.js'
+import { write, writeJson } from '../output.js'
+import { printable } from '../printable.js'
+import { size } from '../size.js'
 
 interface InspectFlags {
   json?: boolean
@@ -14,28 +16,66 @@ interface InspectFlags {
   context?: number
 }
 
+/** What `loadModel` would say to the file. */
+type Verdict = { loads: true } | { loads: false; code: string; message: string }
+
 export async function inspect(nameOrPath: string, flags: InspectFlags): Promise<ExitCode> {
-  const path = existsSync(nameOrPath) ? nameOrPath : await resolveModel(nameOrPath)
-  const file = await checkModelFile(path)
-  const memory = estimateMemory(file, flags.context ? { contextSize: flags.context } : {})
-  if (flags.json) {
-    const { metadata, types: _, tensors, ...rest } = file
-    const shown = Object.fromEntries([...metadata].map(([key, value]) => [key, jsonValue(value)]))
-    process.stdout.write(`${JSON.stringify({ path, ...rest, metadata: shown, tensors, memory })}\n`)
-    return 0
+  if (flags.context !== undefined && flags.context < 1) {
+    throw new SottoError(
+      'ERR_OPTION_INVALID',
+      `Expected --context to be a positive integer, received ${flags.context}`,
+    )
   }
-  process.stdout.write(`${path}\nGGUF version ${file.version}, ${file.byteOrder} endian, ${megabytes(file.fileBytes)}\n\n`)
-  for (const [key, value] of file.metadata) process.stdout.write(`${key} = ${shownValue(value)}\n`)
-  process.stdout.write(`\n${summary(file)}\n`)
-  if (flags.tensors) {
-    for (const { name, type, dimensions, bytes } of file.tensors) {
-      process.stdout.write(`${name}  ${type}  ${dimensions.join(' x ')}  ${megabytes(bytes)}\n`)
+  const path = await resolveModel(nameOrPath)
+  const file = await checkModelFile(path, { adapter: true })
+  const verdict = await judge(path, file)
+  const memory = verdict.loads ? estimateMemory(file, { contextSize: flags.context }) : undefined
+  if (flags.json) await writeJson(asJson(path, file, verdict, memory))
+  else
+    for (const line of asText(path, file, verdict, memory, flags.tensors))
+      await write(`${printable(line)}\n`)
+  return exitCodes.ok
+}
+
+async function judge(path: string, file: GgufFile): Promise<Verdict> {
+  if (file.metadata.get('general.type') === 'adapter') {
+    return {
+      loads: false,
+      code: 'ERR_ADAPTER_INVALID',
+      message: 'a LoRA adapter: load it beside its model, as one of adapters',
     }
   }
-  process.stdout.write(
-    `Memory: weights ${megabytes(memory.weights)}, KV cache ${megabytes(memory.kv)}, compute ${megabytes(memory.compute)}, together ${megabytes(memory.total)}\n`,
-  )
-  return 0
+  try {
+    await checkModelFile(path)
+    return { loads: true }
+  } catch (error) {
+    if (!(error instanceof SottoError)) throw error
+    return { loads: false, code: error.code, message: error.message }
+  }
+}
+
+function* asText(
+  path: string,
+  file: GgufFile,
+  verdict: Verdict,
+  memory: MemoryEstimate | undefined,
+  tensors = false,
+): Generator<string> {
+  yield path
+  yield `GGUF version ${file.version}, ${file.byteOrder} endian, ${size(file.fileBytes)}`
+  yield ''
+  for (const [key, value] of file.metadata) yield `${key} = ${shown(value)}`
+  yield ''
+  yield summary(file)
+  if (tensors) {
+    for (const { name, type, dimensions, bytes } of file.tensors)
+      yield `  ${name}  ${type}  ${dimensions.join(' x ')}  ${size(bytes)}`
+  }
+  if (memory) {
+    const { weights, kv, compute, total } = memory
+    yield `Memory: ${size(total)} (weights ${size(weights)}, KV cache ${size(kv)}, compute about ${size(compute)})`
+  }
+  if (!verdict.loads) yield `Does not load: ${verdict.message} (${verdict.code})`
 }
 
 function summary({ tensors }: GgufFile): string {
@@ -44,14 +84,50 @@ function summary({ tensors }: GgufFile): string {
   return `${tensors.length} tensors: ${[...byType].map(([type, count]) => `${count} ${type}`).join(', ')}`
 }
 
-function shownValue(value: GgufValue): string {
-  if (value instanceof GgufArray) return `[${value.length} × ${value.type}]`
-  const text = typeof value === 'string' ? JSON.stringify(value) : String(value)
-  return text.length > 200 ? `${text.slice(0, 200)}…` : text
+const longest = 200
+
+function shown(value: GgufValue): string {
+  if (value instanceof GgufArray) {
+    const first: string[] = []
+    for (const item of value) {
+      if (first.push(shownScalar(item, 20)) === 4) break
+    }
+    return `${value.type}[${value.length}] ${first.join(' ')}${value.length > first.length ? ' …' : ''}`
+  }
+  return shownScalar(value, longest)
 }
 
+function shownScalar(value: GgufScalar, length: number): string {
+  const text = typeof value === 'string' ? JSON.stringify(value) : shownNumber(value)
+  return text.length > length ? `${text.slice(0, length)}…` : text
+}
+
+// 0.00001 as a 32-bit float is 0.000009999999747378752: nobody wrote that.
+function shownNumber(value: number | bigint | boolean): string {
+  if (typeof value !== 'number' || Number.isInteger(value) || Math.fround(value) !== value)
+    return String(value)
+  return String(Number(value.toPrecision(7)))
+}
+
+function asJson(
+  path: string,
+  file: GgufFile,
+  verdict: Verdict,
+  memory: MemoryEstimate | undefined,
+): object {
+  const { metadata, types: _, ...rest } = file
+  const values = Object.fromEntries([...metadata].map(([key, value]) => [key, jsonValue(value)]))
+  return { path, ...rest, metadata: values, memory, ...verdict }
+}
+
+// A vocabulary would be megabytes; 64-bit integers do not fit JSON's numbers.
 function jsonValue(value: GgufValue): unknown {
-  if (typeof value === 'bigint') return String(value)
-  if (!(value instanceof GgufArray)) return value
-  return value.length > 1000 ? { type: value.type, length: value.length } : value.toArray().map((item) => (typeof item === 'bigint' ? String(item) : item))
+  if (!(value instanceof GgufArray)) return jsonScalar(value)
+  return value.length > 1000
+    ? { type: value.type, length: value.length }
+    : value.toArray().map(jsonScalar)
+}
+
+function jsonScalar(value: GgufScalar): string | number | boolean {
+  return typeof value === 'bigint' ? String(value) : value
 }

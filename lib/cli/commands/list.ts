@@ -2,20 +2,28 @@
 
 import { catalog } from '../../models/catalog.js'
 import { listModels } from '../../models/store.js'
-import type { ExitCode } from '../main.js'
-import { megabytes } from '../progress.js'
+import { type ExitCode, exitCodes } from '../exit-code.js'
+import { write, writeJson } from '../output.js'
+import { printable } from '../printable.js'
+import { size } from '../size.js'
 
-export async function list(options: { json?: boolean }): Promise<ExitCode> {
+export async function list({ json }: { json?: boolean }): Promise<ExitCode> {
   const stored = await listModels()
   const names = new Set(stored.map(({ name }) => name))
   const available = Object.values(catalog).filter(({ name }) => !names.has(name))
-  if (options.json) {
-    process.stdout.write(`${JSON.stringify({ stored, available })}\n`)
-    return 0
+  if (json) {
+    await writeJson({ stored, available })
+    return exitCodes.ok
   }
-  for (const { name, bytes, path } of stored) process.stdout.write(`${name}  ${megabytes(bytes)}  ${path}\n`)
-  for (const { name, bytes, title, license } of available) {
-    process.stdout.write(`${name}  ${megabytes(bytes)}  not pulled: ${title}, ${license}\n`)
-  }
-  return 0
+  const rows = [
+    ...stored.map(({ name, bytes, path }) => [name, size(bytes), path] as const),
+    ...available.map(
+      ({ name, bytes, title, license }) =>
+        [name, size(bytes), `not pulled: ${title}, ${license}`] as const,
+    ),
+  ]
+  const width = Math.max(...rows.map(([name]) => name.length))
+  for (const [name, bytes, rest] of rows)
+    await write(`${printable(`${name.padEnd(width)}  ${bytes.padStart(9)}  ${rest}`)}\n`)
+  return exitCodes.ok
 }

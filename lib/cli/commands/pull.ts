@@ -1,30 +1,36 @@
 // pull.ts: sotto pull
 
 import { pullModel } from '../../models/pull.js'
-import type { ExitCode } from '../main.js'
-import { megabytes, Progress } from '../progress.js'
+import { type ExitCode, exitCodes } from '../exit-code.js'
+import { Interrupt } from '../interrupt.js'
+import { write, writeJson } from '../output.js'
+import { Progress } from '../progress.js'
+import { size } from '../size.js'
 
-export async function pull(source: string, options: { name?: string; sha256?: string; json?: boolean }): Promise<ExitCode> {
-  const bar = new Progress(source)
-  const interrupt = new AbortController()
-  const onInterrupt = () => interrupt.abort()
-  process.once('SIGINT', onInterrupt)
+interface PullFlags {
+  name?: string
+  sha256?: string
+  json?: boolean
+}
+
+export async function pull(source: string, { name, sha256, json }: PullFlags): Promise<ExitCode> {
+  using interrupt = new Interrupt()
+  const bar = await Progress.start(source)
   try {
     const model = await pullModel(source, {
-      ...(options.name ? { name: options.name } : {}),
-      ...(options.sha256 ? { sha256: options.sha256 } : {}),
+      name,
+      sha256,
       signal: interrupt.signal,
       onProgress: ({ phase, bytes, totalBytes }) => bar.update(phase, bytes, totalBytes),
     })
     bar.stop()
-    if (options.json) process.stdout.write(`${JSON.stringify(model)}\n`)
-    else process.stdout.write(`${model.name}  ${megabytes(model.bytes)}  ${model.path}\n`)
-    return 0
+    if (json) await writeJson(model)
+    else await write(`${model.name}  ${size(model.bytes)}  ${model.path}\n`)
+    return exitCodes.ok
   } catch (error) {
-    if (interrupt.signal.aborted) return 130
-    throw error
-  } finally {
     bar.stop()
-    process.off('SIGINT', onInterrupt)
+    if (!interrupt.happened) throw error
+    process.stderr.write('sotto: interrupted; the next pull goes on from here\n')
+    return exitCodes.interrupted
   }
 }

