@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { fileURLToPath, pathToFileURL } from 'node:url'
+import { fileURLToPath } from 'node:url'
 import { buildFolder, buildNative } from './native.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
@@ -47,11 +47,8 @@ export async function runNativeTests(work, options = {}) {
     process.stderr.write(`${error.message}\n`)
     return { passed: 0, failed: 1, skipped: 0 }
   }
-  const { makeTinyModel } = await import(
-    pathToFileURL(join(root, 'dist-test', 'tiny-model.js')).href
-  ).catch(() => ({}))
-  const model = join(work, 'tiny.gguf')
-  if (makeTinyModel) makeTinyModel(model)
+  const { makeTinyModel } = await import('./make-tiny-model.mjs')
+  const model = makeTinyModel(join(work, 'tiny.gguf'))
   const report = join(work, 'gtest.json')
   const { status } = spawnSync(
     join(folder, 'bin', 'sotto-native-tests'),

@@ -82,9 +82,12 @@ export class LineReader {
     }
     this.#warned = empty
     process.stdout.write(empty ? '\n(Ctrl-C again or Ctrl-D ends)\n' : '\n')
-    this.#readline.write(null, { ctrl: true, name: 'e' })
-    this.#readline.write(null, { ctrl: true, name: 'u' })
-    this.#readline.prompt()
+    if (empty) {
+      this.#readline.prompt()
+    } else {
+      this.#readline.write(null, { ctrl: true, name: 'e' })
+      this.#readline.write(null, { ctrl: true, name: 'u' }) // draws the prompt again
+    }
   }
 
   #end(): void {

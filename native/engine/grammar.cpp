@@ -1,67 +1,34 @@
 #include "engine/grammar.h"
 
-#include <algorithm>
-#include <cstring>
 #include <exception>
 
 #include <json-schema-to-grammar.h>
 
 #include "base/error.h"
 #include "base/log.h"
-#include "engine/json-depth.h"
+#include "engine/gbnf.h"
+#include "engine/json-schema.h"
 
 namespace sotto {
 namespace {
 
-constexpr size_t kMostBytes = 1 << 20;
-constexpr int kDeepestNesting = 128;  // upstream's parser recurses once a parenthesis; its stack is not ours to risk
-constexpr int kDeepestSchema = 64;
-constexpr size_t kMostRules = 20000;
+constexpr size_t kLongestReason = 300;
 
 [[noreturn]] void Refuse(const std::string& why) { throw Error(ErrorCode::kGrammarInvalid, why); }
 
-// One pass over the text that knows strings, character classes and comments, so that a parenthesis in a literal is no
-// nesting.
-void CheckShape(const std::string& text) {
-  if (text.size() > kMostBytes) {
-    Refuse("Expected a grammar of at most 1 MiB, received " + std::to_string(text.size()) + " bytes");
-  }
-  if (text.find('\0') != std::string::npos) Refuse("Expected a grammar without NUL characters");
-  int depth = 0;
-  size_t rules = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    switch (text[i]) {
-      case '"':
-      case '[': {
-        const char close = text[i] == '"' ? '"' : ']';
-        for (++i; i < text.size() && text[i] != close; ++i) {
-          if (text[i] == '\\') ++i;
-        }
-        break;
-      }
-      case '#':
-        while (i < text.size() && text[i] != '\n') ++i;
-        break;
-      case '(':
-        if (++depth > kDeepestNesting) {
-          Refuse("Expected parentheses nested at most " + std::to_string(kDeepestNesting) +
-                 " deep: name the inner parts as rules");
-        }
-        break;
-      case ')': --depth; break;
-      case '=':
-        if (i >= 2 && text[i - 1] == ':' && text[i - 2] == ':') ++rules;
-        break;
-      default: break;
+// Upstream aborts the process over a grammar for llguidance when that is not compiled in.
+void CheckDialect(const std::string& text) {
+  for (size_t at = text.find("%llguidance"); at != std::string::npos; at = text.find("%llguidance", at + 1)) {
+    const size_t line = text.find_last_not_of(" \t", at == 0 ? std::string::npos : at - 1);
+    if (at == 0 || line == std::string::npos || text[line] == '\n' || text[line] == '\r') {
+      Refuse("Expected GBNF, received a grammar for llguidance, which is not included: see grammars/README.md of llama.cpp for GBNF");
     }
   }
-  if (rules > kMostRules)
-    Refuse("Expected at most " + std::to_string(kMostRules) + " rules, received " + std::to_string(rules));
 }
 
 std::string Shortened(std::string text) {
-  if (text.size() <= 300) return text;
-  text.resize(300);
+  if (text.size() <= kLongestReason) return text;
+  text.resize(kLongestReason);
   while (!text.empty() && (text.back() & 0xC0) == 0x80) text.pop_back();
   return text + "…";
 }
@@ -70,11 +37,9 @@ std::string Shortened(std::string text) {
 
 Grammar CompileGrammar(const llama_vocab* vocab, const GrammarSpec& spec) {
   if (spec.text.empty()) return nullptr;
-  // Upstream aborts the process when a grammar says it is for llguidance and that is not compiled in.
-  if (spec.text.compare(0, std::strlen("%llguidance"), "%llguidance") == 0) {
-    Refuse("Expected GBNF, received an llguidance grammar: sotto does not include llguidance");
-  }
-  CheckShape(spec.text);
+  if (llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_NONE) Refuse("A grammar needs a model with a vocabulary");
+  CheckDialect(spec.text);
+  CheckGbnf(spec.text, vocab);
   const LogCapture log;
   std::string reason;
   try {
@@ -97,22 +62,17 @@ Grammar CompileGrammar(const llama_vocab* vocab, const GrammarSpec& spec) {
 }
 
 std::string SchemaToGrammar(const std::string& json_schema) {
-  const auto refuse = [](const std::string& why) { throw Error(ErrorCode::kSchemaInvalid, why); };
-  if (json_schema.size() > kMostBytes) refuse("Expected a JSON schema of at most 1 MiB");
-  if (JsonDepth(json_schema) > kDeepestSchema) {
-    refuse("Expected a JSON schema nested at most " + std::to_string(kDeepestSchema) + " deep: use $defs and $ref");
-  }
+  const std::string schema = CheckedSchema(json_schema);
   const LogCapture log;
+  std::string reason;
   try {
-    const std::string grammar = json_schema_to_grammar(common_json::parse(json_schema));
-    if (grammar.size() > kMostBytes) refuse("The JSON schema needs a grammar of more than 1 MiB: simplify it");
+    const std::string grammar = json_schema_to_grammar(common_json::parse(schema));
+    CheckGbnf(grammar, nullptr);
     return grammar;
-  } catch (const Error&) {
-    throw;
   } catch (const std::exception& exception) {
-    refuse("The JSON schema cannot become a grammar: " + Shortened(exception.what()));
+    reason = exception.what();
   }
-  return {};
+  throw Error(ErrorCode::kSchemaInvalid, "The JSON schema cannot become a grammar: " + Shortened(reason));
 }
 
 }  // namespace sotto

@@ -1,6 +1,5 @@
 // grammar.h: GBNF text and JSON schemas into upstream's grammar sampler, behind checks that keep hostile input from
-// reaching the two places where upstream aborts (%llguidance) or overflows its stack (deep nesting). threats.md
-// (18)–(21).
+// reaching the two places where upstream aborts (%llguidance) or overflows its stack (deep nesting).
 #pragma once
 
 #include <llama-cpp.h>

@@ -1,8 +1,13 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <cmath>
 #include <limits>
+#include <map>
+#include <queue>
+#include <stdexcept>
 
 #include "base/error.h"
 #include "engine/model.h"
@@ -11,7 +16,13 @@
 namespace sotto {
 namespace {
 
-constexpr float kNever = -std::numeric_limits<float>::infinity();
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNever = -kInfinity;
+constexpr float kLargestLogit = 1e9f;
+constexpr float kLeastTemperature = 1e-6f;
+constexpr int32_t kMostLastN = 1 << 20;     // upstream allocates this many entries
+constexpr size_t kMostBreakers = 64;        // each is compared with the text of every token of the vocabulary
+constexpr auto kLongestGrammarStep = std::chrono::seconds(2);
 
 // What upstream would abort over, or silently compute nonsense from. `name` is the option as JavaScript spells it.
 void Expect(bool good, const char* name, const char* expected, double received) {
@@ -20,34 +31,57 @@ void Expect(bool good, const char* name, const char* expected, double received) 
               std::string("Expected ") + name + " to be " + expected + ", received " + std::to_string(received));
 }
 
-void Check(const SamplingOptions& o, int32_t n_vocab) {
-  const auto finite = [](float value) { return std::isfinite(value); };
-  const auto unit = [](float value) { return value >= 0 && value <= 1; };
-  Expect(finite(o.temperature), "temperature", "finite", o.temperature);
-  Expect(finite(o.dynatemp_range) && o.dynatemp_range >= 0, "dynatempRange", "0 or more", o.dynatemp_range);
-  Expect(finite(o.dynatemp_exponent), "dynatempExponent", "finite", o.dynatemp_exponent);
-  Expect(unit(o.top_p), "topP", "from 0 to 1", o.top_p);
-  Expect(unit(o.min_p), "minP", "from 0 to 1", o.min_p);
-  Expect(unit(o.typical_p), "typicalP", "from 0 to 1", o.typical_p);
-  Expect(finite(o.top_n_sigma), "topNSigma", "finite", o.top_n_sigma);
-  Expect(unit(o.xtc_probability), "xtcProbability", "from 0 to 1", o.xtc_probability);
-  Expect(unit(o.xtc_threshold), "xtcThreshold", "from 0 to 1", o.xtc_threshold);
-  Expect(finite(o.dry_multiplier) && o.dry_multiplier >= 0, "dryMultiplier", "0 or more", o.dry_multiplier);
-  Expect(finite(o.dry_base), "dryBase", "finite", o.dry_base);
+// Bounds are those of lib/sampling.ts or wider; inside them no sampler can overflow a float that started within kLargestLogit.
+void Check(const SamplingOptions& o) {
+  const auto within = [](float value, float least, float most) { return value >= least && value <= most; };  // false for NaN
+  Expect(o.order.size() <= 64, "samplers", "at most 64 names", double(o.order.size()));
+  Expect(std::isfinite(o.temperature) && o.temperature <= 1e4f, "temperature", "a number up to 10000", o.temperature);
+  Expect(within(o.dynatemp_range, 0, 1e4f), "dynatempRange", "from 0 to 10000", o.dynatemp_range);
+  Expect(within(o.dynatemp_exponent, 0, 1e4f), "dynatempExponent", "from 0 to 10000", o.dynatemp_exponent);
+  Expect(within(o.top_p, 0, 1), "topP", "from 0 to 1", o.top_p);
+  Expect(within(o.min_p, 0, 1), "minP", "from 0 to 1", o.min_p);
+  Expect(within(o.typical_p, 0, 1), "typicalP", "from 0 to 1", o.typical_p);
+  Expect(std::isfinite(o.top_n_sigma), "topNSigma", "finite", o.top_n_sigma);
+  Expect(within(o.xtc_probability, 0, 1), "xtcProbability", "from 0 to 1", o.xtc_probability);
+  Expect(within(o.xtc_threshold, 0, 1), "xtcThreshold", "from 0 to 1", o.xtc_threshold);
+  Expect(within(o.dry_multiplier, 0, 1e6f), "dryMultiplier", "from 0 to 1000000", o.dry_multiplier);
+  Expect(within(o.dry_base, 0, 1e6f), "dryBase", "from 0 to 1000000", o.dry_base);
   Expect(o.dry_allowed_length >= 0, "dryAllowedLength", "0 or more", o.dry_allowed_length);
+  Expect(o.dry_penalty_last_n >= -1 && o.dry_penalty_last_n <= kMostLastN, "dryPenaltyLastN", "from -1 to 1048576",
+         o.dry_penalty_last_n);
+  Expect(o.dry_sequence_breakers.size() <= kMostBreakers, "drySequenceBreakers", "at most 64 texts",
+         double(o.dry_sequence_breakers.size()));
   Expect(o.mirostat >= 0 && o.mirostat <= 2, "mirostat", "0, 1 or 2", o.mirostat);
-  Expect(finite(o.mirostat_tau) && o.mirostat_tau > 0, "mirostatTau", "positive", o.mirostat_tau);
-  Expect(finite(o.mirostat_eta) && o.mirostat_eta > 0, "mirostatEta", "positive", o.mirostat_eta);
-  Expect(finite(o.repeat_penalty) && o.repeat_penalty > 0 && finite(1 / o.repeat_penalty), "repeatPenalty", "positive",
-         o.repeat_penalty);
-  Expect(finite(o.frequency_penalty), "frequencyPenalty", "finite", o.frequency_penalty);
-  Expect(finite(o.presence_penalty), "presencePenalty", "finite", o.presence_penalty);
+  Expect(within(o.mirostat_tau, 1e-6f, 1e6f), "mirostatTau", "positive", o.mirostat_tau);
+  Expect(within(o.mirostat_eta, 1e-9f, 1e6f), "mirostatEta", "positive", o.mirostat_eta);
+  Expect(o.repeat_last_n >= -1 && o.repeat_last_n <= kMostLastN, "repeatLastN", "from -1 to 1048576", o.repeat_last_n);
+  Expect(within(o.repeat_penalty, 1e-6f, 1e6f), "repeatPenalty", "from 0.000001 to 1000000", o.repeat_penalty);
+  Expect(within(o.frequency_penalty, -1e6f, 1e6f), "frequencyPenalty", "from -1000000 to 1000000", o.frequency_penalty);
+  Expect(within(o.presence_penalty, -1e6f, 1e6f), "presencePenalty", "from -1000000 to 1000000", o.presence_penalty);
+}
+
+// Sorted by token; upstream adds the biases of a token that is named twice.
+std::vector<std::pair<llama_token, float>> MergedBias(const SamplingOptions& o, const llama_vocab* vocab) {
+  const int32_t n_vocab = llama_vocab_n_tokens(vocab);
+  std::map<llama_token, float> merged;
   for (const auto& [token, bias] : o.logit_bias) {
     Expect(token >= 0 && token < n_vocab, "logitBias", "keyed by tokens of the vocabulary", token);
-    Expect(!std::isnan(bias) && bias != std::numeric_limits<float>::infinity(), "logitBias", "finite or -Infinity",
-           bias);
+    Expect(bias < kInfinity, "logitBias", "finite or -Infinity", bias);  // false for NaN
+    merged[token] += bias;
   }
+  int32_t suppressed = 0;
+  const llama_token* suppress = llama_vocab_get_suppress_tokens(vocab, &suppressed);
+  for (int32_t i = 0; i < suppressed; ++i) merged[suppress[i]] = kNever;
+  return {merged.begin(), merged.end()};
 }
+
+// No NaN and no infinity reaches a sampler: upstream sorts by probability, and a sort that meets some NaN may leave its array.
+float Tame(float logit) {
+  if (!(logit > kNever)) return kNever;
+  return std::clamp(logit, -kLargestLogit, kLargestLogit);
+}
+
+float Biased(float logit, float bias) { return bias == kNever ? kNever : Tame(Tame(logit) + bias); }
 
 bool Penalizes(const SamplingOptions& o) {
   return o.repeat_last_n != 0 && (o.repeat_penalty != 1 || o.frequency_penalty != 0 || o.presence_penalty != 0);
@@ -55,7 +89,7 @@ bool Penalizes(const SamplingOptions& o) {
 
 llama_sampler* MakeNamed(const std::string& name, const SamplingOptions& o, const Model& model) {
   const llama_vocab* vocab = model.vocab();
-  const int32_t train = std::max(model.info().context_train, 1);
+  const int32_t train = std::clamp(model.info().context_train, 1, kMostLastN);
   const size_t keep = size_t(std::max(o.min_keep, 0));
   if (name == "penalties") {
     if (!Penalizes(o)) return nullptr;
@@ -79,53 +113,92 @@ llama_sampler* MakeNamed(const std::string& name, const SamplingOptions& o, cons
   if (name == "xtc") {
     return o.xtc_probability > 0 ? llama_sampler_init_xtc(o.xtc_probability, o.xtc_threshold, keep, o.seed) : nullptr;
   }
-  if (name == "temperature") return llama_sampler_init_temp_ext(o.temperature, o.dynatemp_range, o.dynatemp_exponent);
+  if (name == "temperature") {
+    if (o.temperature <= 0) return nullptr;  // greedy: the end of the chain sees to it
+    return llama_sampler_init_temp_ext(std::max(o.temperature, kLeastTemperature), o.dynatemp_range, o.dynatemp_exponent);
+  }
   throw Error(ErrorCode::kOptionInvalid, "Expected samplers to name known samplers, received \"" + name + "\"");
+}
+
+// Index of the largest of `count` logits, the first of equals; -1 when none is above -infinity (NaN never is). One pass in
+// blocks: sixteen independent maxima keep the processor busy without reassociating anything, and only the block that holds
+// the largest is looked through again.
+int32_t LargestOf(const float* logits, int32_t count) {
+  constexpr int32_t kLanes = 16, kBlock = 512;
+  float best = kNever;
+  int32_t best_block = -1;
+  for (int32_t block = 0; block < count; block += kBlock) {
+    const int32_t end = std::min(block + kBlock, count);
+    std::array<float, kLanes> lanes;
+    lanes.fill(kNever);
+    int32_t i = block;
+    for (; i + kLanes <= end; i += kLanes) {
+      for (int32_t lane = 0; lane < kLanes; ++lane) {
+        lanes[size_t(lane)] = logits[i + lane] > lanes[size_t(lane)] ? logits[i + lane] : lanes[size_t(lane)];
+      }
+    }
+    for (; i < end; ++i) lanes[0] = logits[i] > lanes[0] ? logits[i] : lanes[0];
+    const float largest = *std::max_element(lanes.begin(), lanes.end());
+    if (largest > best) {
+      best = largest;
+      best_block = block;
+    }
+  }
+  if (best_block < 0) return -1;
+  int32_t index = best_block;
+  while (logits[index] != best) ++index;
+  return index;
 }
 
 }  // namespace
 
-Sampler::Sampler(const Model& model, const SamplingOptions& options, Grammar grammar)
-    : vocab_(model.vocab()), n_vocab_(llama_vocab_n_tokens(model.vocab())), grammar_(std::move(grammar)) {
-  Check(options, n_vocab_);
+Sampler::Sampler(const Model& model, const SamplingOptions& options, Grammar grammar, bool lenient)
+    : vocab_(model.vocab()),
+      n_vocab_(llama_vocab_n_tokens(model.vocab())),
+      lenient_(lenient),
+      bias_(MergedBias(options, model.vocab())),
+      grammar_(std::move(grammar)) {
+  Check(options);
   llama_sampler_chain_params params = llama_sampler_chain_default_params();
   params.no_perf = true;
   chain_.reset(llama_sampler_chain_init(params));
   const auto add = [this](llama_sampler* sampler) {
     if (sampler) llama_sampler_chain_add(chain_.get(), sampler);
   };
+  const auto add_named = [&] {
+    for (const std::string& name : options.order) add(MakeNamed(name, options, model));
+  };
 
-  std::vector<llama_logit_bias> bias;
-  for (const auto& [token, value] : options.logit_bias) bias.push_back({token, value});
-  int32_t suppressed = 0;
-  const llama_token* suppress = llama_vocab_get_suppress_tokens(vocab_, &suppressed);
-  for (int32_t i = 0; i < suppressed; ++i) bias.push_back({suppress[i], kNever});
-  if (!bias.empty()) add(llama_sampler_init_logit_bias(n_vocab_, int32_t(bias.size()), bias.data()));
-
-  const bool greedy = options.temperature <= 0;
-  if (greedy) {
-    // Truncation never removes the most likely token: only what changes its rank matters.
+  if (options.temperature <= 0) {
+    const auto reorders = [&options](const std::string& name) {
+      return (name == "penalties" && Penalizes(options)) || (name == "dry" && options.dry_multiplier > 0) ||
+             (name == "typical_p" && options.typical_p < 1) || (name == "xtc" && options.xtc_probability > 0);
+    };
+    // The other samplers never remove the most likely token.
+    greedy_ = std::none_of(options.order.begin(), options.order.end(), reorders);
+    if (greedy_) {
+      for (const std::string& name : options.order) llama_sampler_ptr(MakeNamed(name, options, model));  // checks the name
+    } else {
+      add_named();
+    }
+    add(llama_sampler_init_greedy());
+  } else if (options.mirostat == 0) {
+    add_named();
+    add(llama_sampler_init_dist(options.seed));
+  } else {
+    // In place of what truncates, as upstream's common/sampling.cpp does; penalties may stay.
     for (const std::string& name : options.order) {
       if (name == "penalties" || name == "dry") add(MakeNamed(name, options, model));
     }
-    greedy_ = llama_sampler_chain_n(chain_.get()) == 0;
-    add(llama_sampler_init_greedy());
-    return;
+    add(llama_sampler_init_temp(std::max(options.temperature, kLeastTemperature)));
+    add(options.mirostat == 1
+            ? llama_sampler_init_mirostat(n_vocab_, options.seed, options.mirostat_tau, options.mirostat_eta, 100)
+            : llama_sampler_init_mirostat_v2(options.seed, options.mirostat_tau, options.mirostat_eta));
   }
-  if (options.mirostat == 0) {
-    for (const std::string& name : options.order) add(MakeNamed(name, options, model));
-    add(llama_sampler_init_dist(options.seed));
-    return;
-  }
-  add(MakeNamed("penalties", options, model));
-  add(llama_sampler_init_temp(options.temperature));
-  add(options.mirostat == 1
-          ? llama_sampler_init_mirostat(n_vocab_, options.seed, options.mirostat_tau, options.mirostat_eta, 100)
-          : llama_sampler_init_mirostat_v2(options.seed, options.mirostat_tau, options.mirostat_eta));
 }
 
 llama_token Sampler::Sample(const float* logits) {
-  llama_token token = greedy_ ? ArgMax(logits) : SampleFrom(logits, false);
+  const llama_token token = greedy_ ? ArgMax(logits) : SampleFrom(logits, false);
   if (!grammar_) return token;
   // Upstream's way: ask the grammar about the one token first, and about the whole vocabulary only when it says no.
   llama_token_data one = {token, 1, 0};
@@ -135,36 +208,89 @@ llama_token Sampler::Sample(const float* logits) {
   return SampleFrom(logits, true);
 }
 
-// Two passes that the compiler turns into vector code: the maximum, then where it is.
 llama_token Sampler::ArgMax(const float* logits) const {
   float best = kNever;
-  for (int32_t i = 0; i < n_vocab_; ++i) best = logits[i] > best ? logits[i] : best;
-  for (int32_t i = 0; i < n_vocab_; ++i) {
-    if (logits[i] == best) return i;
+  llama_token token = LLAMA_TOKEN_NULL;
+  const auto consider = [&](llama_token candidate, float logit) {
+    if (logit > best || (logit == best && logit > kNever && candidate < token)) {
+      best = logit;
+      token = candidate;
+    }
+  };
+  int32_t from = 0;
+  for (size_t i = 0; i <= bias_.size(); ++i) {
+    const int32_t to = i < bias_.size() ? bias_[i].first : n_vocab_;
+    const int32_t largest = LargestOf(logits + from, to - from);
+    if (largest >= 0) consider(from + largest, logits[from + largest]);
+    from = to + 1;
   }
-  return 0;  // every logit is NaN
+  for (const auto& [biased, bias] : bias_) consider(biased, Biased(logits[biased], bias));
+  return token == LLAMA_TOKEN_NULL ? End(logits) : token;
 }
 
 llama_token Sampler::SampleFrom(const float* logits, bool constrained) {
-  candidates_.resize(size_t(n_vocab_));
+  // What cannot be chosen is left out, not carried along at -infinity: some of upstream's samplers compute NaN from it.
+  candidates_.clear();
+  candidates_.reserve(size_t(n_vocab_));
+  auto bias = bias_.begin();
   for (int32_t i = 0; i < n_vocab_; ++i) {
-    candidates_[size_t(i)] = {i, std::isnan(logits[i]) ? kNever : logits[i], 0};
+    float logit = Tame(logits[i]);
+    if (bias != bias_.end() && bias->first == i) {
+      logit = Biased(logit, bias->second);
+      ++bias;
+    }
+    if (logit != kNever) candidates_.push_back({i, logit, 0});
   }
+  if (constrained && !candidates_.empty()) {
+    llama_token_data_array all = {candidates_.data(), candidates_.size(), -1, false};
+    const auto start = std::chrono::steady_clock::now();
+    llama_sampler_apply(grammar_.get(), &all);
+    if (std::chrono::steady_clock::now() - start > kLongestGrammarStep) {
+      throw std::runtime_error("the grammar took more than two seconds for one token: make it less ambiguous");
+    }
+    std::erase_if(candidates_, [](const llama_token_data& candidate) { return candidate.logit == kNever; });
+  }
+  if (candidates_.empty()) return End(logits);
+
   llama_token_data_array candidates = {candidates_.data(), candidates_.size(), -1, false};
-  if (constrained) {
-    llama_sampler_apply(grammar_.get(), &candidates);
-    const bool any = std::any_of(candidates.data, candidates.data + candidates.size,
-                                 [](const llama_token_data& candidate) { return candidate.logit != kNever; });
-    if (!any) return llama_vocab_eos(vocab_);  // the grammar allows nothing more: the text ends here
-  }
   llama_sampler_apply(chain_.get(), &candidates);
-  if (candidates.selected < 0 || size_t(candidates.selected) >= candidates.size) return ArgMax(logits);
+  if (candidates.selected < 0 || size_t(candidates.selected) >= candidates.size) {
+    throw std::runtime_error("the samplers left no token");
+  }
   return candidates.data[candidates.selected].id;
 }
 
+// Bias or grammar forbid everything: the text ends here, with whatever the model has to say so.
+llama_token Sampler::End(const float* logits) const {
+  if (LargestOf(logits, n_vocab_) < 0) throw std::runtime_error("the model's logits are not numbers");
+  for (const llama_token token : {llama_vocab_eos(vocab_), llama_vocab_eot(vocab_)}) {
+    if (token != LLAMA_TOKEN_NULL && llama_vocab_is_eog(vocab_, token)) return token;
+  }
+  for (llama_token token = 0; token < n_vocab_; ++token) {
+    if (llama_vocab_is_eog(vocab_, token)) return token;
+  }
+  throw std::runtime_error("no token can be chosen, and the model has none to end with");
+}
+
 void Sampler::Accept(llama_token token) {
-  if (grammar_) llama_sampler_accept(grammar_.get(), token);
+  AcceptInGrammar(token);
   llama_sampler_accept(chain_.get(), token);
+}
+
+void Sampler::AcceptInGrammar(llama_token token) {
+  // Upstream aborts the process when a text ends where its grammar does not; an end changes nothing in a grammar.
+  if (!grammar_ || llama_vocab_is_eog(vocab_, token)) return;
+  const auto start = std::chrono::steady_clock::now();
+  try {
+    llama_sampler_accept(grammar_.get(), token);
+  } catch (const std::exception&) {
+    // Upstream's state is unusable now: asking it again would abort.
+    grammar_.reset();
+    if (!lenient_) throw;
+  }
+  if (std::chrono::steady_clock::now() - start > kLongestGrammarStep) {
+    throw std::runtime_error("the grammar took more than two seconds for one token: make it less ambiguous");
+  }
 }
 
 void Sampler::AcceptPrompt(const std::vector<int32_t>& tokens) {
@@ -172,27 +298,39 @@ void Sampler::AcceptPrompt(const std::vector<int32_t>& tokens) {
 }
 
 void Sampler::AcceptGrammar(const std::vector<int32_t>& tokens) {
-  if (!grammar_) return;
-  for (const int32_t token : tokens) llama_sampler_accept(grammar_.get(), token);
+  for (const int32_t token : tokens) AcceptInGrammar(token);
 }
 
 TokenLogprobs Sampler::Logprobs(const float* logits, llama_token token, int32_t top) const {
-  float most = kNever;
-  for (int32_t i = 0; i < n_vocab_; ++i) most = std::max(most, logits[i]);
+  const int32_t largest = LargestOf(logits, n_vocab_);
+  const float most = largest < 0 ? 0 : Tame(logits[largest]);
   double sum = 0;
-  for (int32_t i = 0; i < n_vocab_; ++i) sum += std::exp(double(logits[i]) - most);
-  const double log_sum = double(most) + std::log(sum);
+  for (int32_t i = 0; i < n_vocab_; ++i) {
+    const float below = Tame(logits[i]) - most;
+    if (below > -40) sum += std::exp(below);  // less is nothing beside the 1 of the largest
+  }
+  const double log_sum = double(most) + std::log(std::max(sum, 1e-30));
   const auto entry = [&](llama_token id) {
-    return TokenLogprob{id, float(logits[id] - log_sum), TokenBytes(vocab_, id, true)};
+    return TokenLogprob{id, float(Tame(logits[id]) - log_sum), TokenBytes(vocab_, id, true)};
   };
   TokenLogprobs result{entry(token), {}};
   const size_t count = size_t(std::clamp(top, 0, n_vocab_));
   if (count == 0) return result;
-  std::vector<llama_token> order(static_cast<size_t>(n_vocab_));
-  for (int32_t i = 0; i < n_vocab_; ++i) order[size_t(i)] = i;
-  std::partial_sort(order.begin(), order.begin() + std::ptrdiff_t(count), order.end(),
-                    [logits](llama_token a, llama_token b) { return logits[a] > logits[b]; });
-  for (size_t i = 0; i < count; ++i) result.top.push_back(entry(order[i]));
+  // The `count` best so far, worst on top; of equals the smaller token is better.
+  using Ranked = std::pair<float, llama_token>;  // (logit, -token)
+  std::priority_queue<Ranked, std::vector<Ranked>, std::greater<>> best;
+  for (int32_t i = 0; i < n_vocab_; ++i) {
+    const Ranked ranked{Tame(logits[i]), -i};
+    if (best.size() < count) {
+      best.push(ranked);
+    } else if (ranked > best.top()) {
+      best.pop();
+      best.push(ranked);
+    }
+  }
+  result.top.reserve(count);
+  for (; !best.empty(); best.pop()) result.top.push_back(entry(-best.top().second));
+  std::reverse(result.top.begin(), result.top.end());
   return result;
 }
 

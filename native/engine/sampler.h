@@ -49,11 +49,13 @@ struct SamplingOptions {
 
 class Sampler {
  public:
-  // Throws Error(kOptionInvalid | kGrammarInvalid). `grammar` may be empty (a null sampler inside).
-  Sampler(const Model& model, const SamplingOptions& options, Grammar grammar);
+  // Throws Error(kOptionInvalid). `grammar` may be null. `lenient`: a grammar that the text has left anyway is dropped
+  // instead of failing the request; for grammars that wait for a trigger, where upstream may trigger on a false start.
+  Sampler(const Model& model, const SamplingOptions& options, Grammar grammar, bool lenient = false);
 
-  // Does not accept the token. `logits` has n_vocab entries and is not changed.
-  // Greedy without grammar, bias or penalties takes the arg-max without building the candidate array.
+  // Does not accept the token. `logits` has n_vocab entries and is not changed. When bias and grammar leave nothing, the
+  // token is an end-of-generation one. Greedy without grammar or penalties takes the arg-max without a candidate array.
+  // Throws std::exception when there is nothing to choose from (no logit is a number), or the grammar takes too long.
   llama_token Sample(const float* logits);
 
   // Tells the chain, and the grammar, that `token` is now part of the text. Prompt tokens feed the penalties, not the
@@ -69,10 +71,14 @@ class Sampler {
  private:
   llama_token ArgMax(const float* logits) const;
   llama_token SampleFrom(const float* logits, bool constrained);
+  void AcceptInGrammar(llama_token token);
+  llama_token End(const float* logits) const;
 
   const llama_vocab* vocab_;
   int32_t n_vocab_;
-  bool greedy_ = false;  // nothing but the arg-max: no candidate array
+  bool greedy_ = false;  // nothing but bias and the arg-max: no candidate array
+  bool lenient_;
+  std::vector<std::pair<llama_token, float>> bias_;  // sorted, one entry a token
   Grammar grammar_;
   llama_sampler_ptr chain_;
   std::vector<llama_token_data> candidates_;  // reused for every token: one allocation per request, not per token

@@ -1,5 +1,6 @@
 #include "engine/tokenizer.h"
 
+#include <algorithm>
 #include <climits>
 
 #include "base/error.h"
@@ -31,6 +32,8 @@ std::vector<llama_token> Tokenize(const llama_vocab* vocab, std::string_view tex
 }
 
 std::string TokenBytes(const llama_vocab* vocab, llama_token token, bool special) {
+  // Upstream asserts on a model that has no vocabulary.
+  if (token < 0 || token >= llama_vocab_n_tokens(vocab) || llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_NONE) return {};
   std::string bytes(32, '\0');
   int32_t length = llama_token_to_piece(vocab, token, bytes.data(), int32_t(bytes.size()), 0, special);
   if (length < 0) {
