@@ -1,0 +1,38 @@
+// drivers.mjs: who is measured, each as the command of a fresh process that prints one JSON line.
+
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+export const here = dirname(fileURLToPath(import.meta.url))
+const node = (script, ...args) => [process.execPath, join(here, 'trials', script), ...args]
+
+/** Tokens a second of generation, by every driver of a trial. */
+export const drivers = {
+  'llama-bench': (model, { tokens, threads }) => [
+    join(here, 'build', 'bin', 'llama-bench'),
+    '-m',
+    model,
+    '-p',
+    '0',
+    '-n',
+    String(tokens),
+    '-t',
+    String(threads),
+    '-r',
+    '1',
+    '-o',
+    'json',
+  ],
+  sotto: (model, { tokens, threads }) =>
+    node('sotto-generate.mjs', model, String(tokens), String(threads)),
+  'sotto, JS blocked half of the time': (model, { tokens, threads }) =>
+    node('sotto-generate.mjs', model, String(tokens), String(threads), 'blocked'),
+  'node-llama-cpp': (model, { tokens, threads }) =>
+    node('peer-generate.mjs', model, String(tokens), String(threads)),
+}
+
+/** Tokens a second out of what a driver printed. */
+export function tokensPerSecond(output) {
+  const parsed = JSON.parse(output)
+  return Array.isArray(parsed) ? parsed[0].avg_ts : parsed.tokensPerSecond
+}
