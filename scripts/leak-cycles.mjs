@@ -9,7 +9,8 @@ async function cycle() {
   const model = await loadModel(path, { contextSize: 512, onProgress: () => {} })
   await Promise.all([
     model.complete('Once', { maxTokens: 6, ignoreEos: true, stop: ['§'] }).result,
-    model.complete('The sky', { maxTokens: 6, grammar: 'root ::= "yes" | "no"', logprobs: 2 }).result,
+    model.complete('The sky', { maxTokens: 6, grammar: 'root ::= "yes" | "no"', logprobs: 2 })
+      .result,
     model.chat({ system: 'x' }).send('Hi', { maxTokens: 4 }).result,
     model.tokenize('some text'),
     model.complete('x', { grammar: 'root ::= (' }).result.catch(() => {}),
@@ -45,7 +46,9 @@ async function slope(file, count, most) {
     samples.push(process.memoryUsage().rss)
   }
   const kilobytes = slopeKilobytes(samples)
-  console.log(`${count} cycles: ${kilobytes.toFixed(1)} KB a cycle, ${(samples.at(-1) / 2 ** 20).toFixed(0)} MB at the end`)
+  console.log(
+    `${count} cycles: ${kilobytes.toFixed(1)} KB a cycle, ${(samples.at(-1) / 2 ** 20).toFixed(0)} MB at the end`,
+  )
   if (kilobytes > most) process.exitCode = 1
 }
 

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { makeTinyModel } from './make-tiny-model.mjs'
-import { buildFolder, buildNative } from './native.mjs'
+import { buildNative } from './native.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const work = mkdtempSync(join(tmpdir(), 'sotto-leaks-'))
@@ -50,7 +50,8 @@ const ways = {
     })
   },
   valgrind() {
-    if (!existsSync(join(root, 'prebuilds'))) return { skipped: 'needs the prebuilt variants: npm run prebuild' }
+    if (!existsSync(join(root, 'prebuilds')))
+      return { skipped: 'needs the prebuilt variants: npm run prebuild' }
     // valgrind knows no AVX-512; it hides it from CPUID, and the loader then takes the AVX2 variant.
     const outcome = run(
       'valgrind',
@@ -85,7 +86,10 @@ const ways = {
   },
   async tsan() {
     if (!existsSync('/usr/include/gtest/gtest.h')) return { skipped: 'libgtest-dev was not found' }
-    const folder = await buildNative({ SOTTO_SANITIZE: 'thread', SOTTO_NATIVE: 'OFF' }, { target: 'sotto-native-tests' })
+    const folder = await buildNative(
+      { SOTTO_SANITIZE: 'thread', SOTTO_NATIVE: 'OFF' },
+      { target: 'sotto-native-tests' },
+    )
     return run(join(folder, 'bin', 'sotto-native-tests'), ['--gtest_brief=1'], {
       SOTTO_TEST_MODEL: tiny,
       TSAN_OPTIONS: `suppressions=${join(root, 'scripts', 'tsan.supp')}:exitcode=23`,
@@ -93,7 +97,10 @@ const ways = {
   },
 }
 
-const only = process.argv.find((argument) => argument.startsWith('--only='))?.slice('--only='.length).split(',')
+const only = process.argv
+  .find((argument) => argument.startsWith('--only='))
+  ?.slice('--only='.length)
+  .split(',')
 const count = { passed: 0, failed: 0, skipped: 0 }
 try {
   for (const [name, way] of Object.entries(ways)) {

@@ -2,7 +2,15 @@
 // network, loaded by import and by require. And without a prebuilt addon: one plain sentence.
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -47,39 +55,81 @@ main()
 `
 
 try {
-  if (!existsSync(join(root, 'prebuilds'))) throw new Error('There are no prebuilds: npm run prebuild makes them')
+  if (!existsSync(join(root, 'prebuilds')))
+    throw new Error('There are no prebuilds: npm run prebuild makes them')
   makeTinyModel(join(work, 'tiny.gguf'))
-  const packed = run('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', work], { cwd: root })
+  const packed = run('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', work], {
+    cwd: root,
+  })
   if (packed.status !== 0) throw new Error(packed.stderr)
-  const tarball = join(work, readdirSync(work).find((name) => name.endsWith('.tgz')))
+  const tarball = join(
+    work,
+    readdirSync(work).find((name) => name.endsWith('.tgz')),
+  )
 
   // What a user's npm has in its cache by other means: the packages that ours depends on.
   const cache = join(work, 'cache')
   mkdirSync(join(work, 'prime'))
-  run('npm', ['install', '--ignore-scripts', '--cache', cache, tarball], { cwd: join(work, 'prime') })
+  run('npm', ['install', '--ignore-scripts', '--cache', cache, tarball], {
+    cwd: join(work, 'prime'),
+  })
 
   const empty = join(work, 'empty')
   mkdirSync(empty)
   writeFileSync(join(empty, 'package.json'), '{"name":"app","version":"1.0.0"}')
   const bare = {
     cwd: empty,
-    env: { PATH: barePath(), HOME: work, npm_config_registry: 'http://127.0.0.1:9/', npm_config_cache: cache },
+    env: {
+      PATH: barePath(),
+      HOME: work,
+      npm_config_registry: 'http://127.0.0.1:9/',
+      npm_config_cache: cache,
+    },
   }
   const installed = run('npm', ['install', '--offline', '--no-audit', '--no-fund', tarball], bare)
-  check('npm installs it without a compiler and without a network', installed, (status) => status === 0)
+  check(
+    'npm installs it without a compiler and without a network',
+    installed,
+    (status) => status === 0,
+  )
 
-  writeFileSync(join(empty, 'esm.mjs'), program("import { loadModel, systemInfo } from 'sotto'\nimport { readGguf } from 'sotto/gguf'"))
-  writeFileSync(join(empty, 'cjs.cjs'), program("const { loadModel, systemInfo } = require('sotto')\nconst { readGguf } = require('sotto/gguf')"))
-  const works = (status, stdout, stderr) => status === 0 && /^5 \w+ function\n$/.test(stdout) && stderr === ''
+  writeFileSync(
+    join(empty, 'esm.mjs'),
+    program("import { loadModel, systemInfo } from 'sotto'\nimport { readGguf } from 'sotto/gguf'"),
+  )
+  writeFileSync(
+    join(empty, 'cjs.cjs'),
+    program(
+      "const { loadModel, systemInfo } = require('sotto')\nconst { readGguf } = require('sotto/gguf')",
+    ),
+  )
+  const works = (status, stdout, stderr) =>
+    status === 0 && /^5 \w+ function\n$/.test(stdout) && stderr === ''
   const esm = run('node', ['esm.mjs'], bare)
   check(`import works (CPU variant ${esm.stdout.split(' ')[1]})`, esm, works)
   check('require works', run('node', ['cjs.cjs'], bare), works)
-  check('the command works', run('node', ['node_modules/sotto/dist/cli/main.js', 'system', '--json'], bare), (status, stdout) => status === 0 && JSON.parse(stdout).cpu.variant !== 'native')
+  check(
+    'the command works',
+    run('node', ['node_modules/sotto/dist/cli/main.js', 'system', '--json'], bare),
+    (status, stdout) => status === 0 && JSON.parse(stdout).cpu.variant !== 'native',
+  )
 
   rmSync(join(empty, 'node_modules', 'sotto', 'prebuilds'), { recursive: true })
-  check('without a prebuilt addon and a compiler it says one sentence', run('node', ['scripts/install.mjs'], { ...bare, cwd: join(empty, 'node_modules', 'sotto') }), (status, _, stderr) => status === 1 && /^sotto has no prebuilt addon for [^\n]+\n$/.test(stderr))
-  writeFileSync(join(empty, 'missing.mjs'), "import { systemInfo } from 'sotto'\ntry { systemInfo() } catch (error) { console.log(error.code) }")
-  check('and the library ERR_NATIVE_MISSING', run('node', ['missing.mjs'], bare), (status, stdout) => status === 0 && stdout === 'ERR_NATIVE_MISSING\n')
+  check(
+    'without a prebuilt addon and a compiler it says one sentence',
+    run('node', ['scripts/install.mjs'], { ...bare, cwd: join(empty, 'node_modules', 'sotto') }),
+    (status, _, stderr) =>
+      status === 1 && /^sotto has no prebuilt addon for [^\n]+\n$/.test(stderr),
+  )
+  writeFileSync(
+    join(empty, 'missing.mjs'),
+    "import { systemInfo } from 'sotto'\ntry { systemInfo() } catch (error) { console.log(error.code) }",
+  )
+  check(
+    'and the library ERR_NATIVE_MISSING',
+    run('node', ['missing.mjs'], bare),
+    (status, stdout) => status === 0 && stdout === 'ERR_NATIVE_MISSING\n',
+  )
 } catch (error) {
   count.failed++
   console.log(error.message)

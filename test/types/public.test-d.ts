@@ -1,12 +1,27 @@
 // public.test-d.ts: what must compile, and what must not. Checked by `npm run types`, never run.
 
-import { type Chat, type ChatPart, type Completion, loadModel, type Model, type SottoError, type TextPart, type TokenStream } from '../../lib/index.js'
+import {
+  type Chat,
+  type ChatPart,
+  type Completion,
+  loadModel,
+  type Model,
+  type SottoError,
+  type TextPart,
+  type TokenStream,
+} from '../../lib/index.js'
 
 declare function expectType<Expected>(value: Expected): void
 
 export async function everything(): Promise<void> {
-  await using model: Model = await loadModel('x', { threads: { generation: 2, priority: 'low' }, cacheType: { k: 'q8_0' } })
-  const stream: TokenStream<TextPart> = model.complete('x', { samplers: ['topK'], logitBias: new Map([[1, 2]]) })
+  await using model: Model = await loadModel('x', {
+    threads: { generation: 2, priority: 'low' },
+    cacheType: { k: 'q8_0' },
+  })
+  const stream: TokenStream<TextPart> = model.complete('x', {
+    samplers: ['topK'],
+    logitBias: new Map([[1, 2]]),
+  })
   for await (const { text, logprobs } of stream) {
     expectType<string>(text)
     expectType<number | undefined>(logprobs?.[0]?.top[0]?.logprob)
@@ -20,8 +35,11 @@ export async function everything(): Promise<void> {
   }
   expectType<Float32Array>(await model.embed('x'))
   expectType<Float32Array[]>(await model.embed(['x']))
-  expectType<Completion>(await model.createCompletion('x', { temperature: 0.7, topP: 0.9, maxTokens: 128 }))
-  const reason: 'stop' | 'length' | 'abort' | 'context' | 'toolCalls' = (await stream.result).finishReason
+  expectType<Completion>(
+    await model.createCompletion('x', { temperature: 0.7, topP: 0.9, maxTokens: 128 }),
+  )
+  const reason: 'stop' | 'length' | 'abort' | 'context' | 'toolCalls' = (await stream.result)
+    .finishReason
   expectType<string>(reason)
   // @ts-expect-error misspelt
   model.complete('x', { temprature: 1 })

@@ -14,7 +14,9 @@ it.each([[null], [5], [[]], ['x']])('%j is no object of options', async (value) 
 })
 
 it('says what was expected and what was received', async () => {
-  const error = await expectCode('ERR_OPTION_INVALID', () => checkOptions('options', { count: 9 }, rules))
+  const error = await expectCode('ERR_OPTION_INVALID', () =>
+    checkOptions('options', { count: 9 }, rules),
+  )
   expect(error.message).toBe('Expected options.count to be an integer from 1 to 5, received 9')
 })
 

@@ -6,12 +6,27 @@ import type { NativeModel, NativeSystemInfo } from '../../lib/native.js'
 import { probeThreads, recallThreads, rememberThreads, resolveThreads } from '../../lib/threads.js'
 import { expectCode } from '../helpers/expect-code.js'
 
-const cpu: NativeSystemInfo['cpu'] = { model: 'x', logical: 16, physical: 8, performance: 6, quota: 0, features: [], variant: 'native' }
+const cpu: NativeSystemInfo['cpu'] = {
+  model: 'x',
+  logical: 16,
+  physical: 8,
+  performance: 6,
+  quota: 0,
+  features: [],
+  variant: 'native',
+}
 
 describe('counts', () => {
   it.each([
     ['performance cores by default', undefined, cpu, undefined, undefined, [6, 6]],
-    ['the cgroup quota when it is smaller', undefined, { ...cpu, quota: 2.5 }, undefined, undefined, [2, 2]],
+    [
+      'the cgroup quota when it is smaller',
+      undefined,
+      { ...cpu, quota: 2.5 },
+      undefined,
+      undefined,
+      [2, 2],
+    ],
     ['at least one', undefined, { ...cpu, quota: 0.2 }, undefined, undefined, [1, 1]],
     ['a number for both', 3, cpu, undefined, '8', [3, 3]],
     ['OMP_NUM_THREADS without an option', undefined, cpu, undefined, '4', [4, 4]],
@@ -21,10 +36,23 @@ describe('counts', () => {
     ['what a probe has found, for generation', undefined, cpu, 4, undefined, [4, 6]],
     ['separate counts', { generation: 2, prompt: 7 }, cpu, undefined, undefined, [2, 7]],
   ])('%s', (_, option, machine, remembered, environment, [generation, prompt]) => {
-    expect(resolveThreads(option, machine, remembered, environment)).toMatchObject({ generation, prompt })
+    expect(resolveThreads(option, machine, remembered, environment)).toMatchObject({
+      generation,
+      prompt,
+    })
   })
 
-  it.each([[0], [-1], [1.5], [1000], ['2'], [{ generation: 0 }], [{ priority: 'max' }], [{ poll: 101 }], [{ affinity: [-1] }]])('%j is refused', async (option) => {
+  it.each([
+    [0],
+    [-1],
+    [1.5],
+    [1000],
+    ['2'],
+    [{ generation: 0 }],
+    [{ priority: 'max' }],
+    [{ poll: 101 }],
+    [{ affinity: [-1] }],
+  ])('%j is refused', async (option) => {
     await expectCode('ERR_OPTION_INVALID', () => resolveThreads(option as never, cpu, undefined))
   })
 
@@ -66,7 +94,9 @@ describe('its memory', () => {
   it('is remembered, bounded, and survives rubbish', () => {
     for (let i = 0; i < 300; i++) rememberThreads(`key ${i}`, 2)
     expect(recallThreads('key 299')).toBe(2)
-    expect(Object.keys(JSON.parse(readFileSync(join(home, 'threads.json'), 'utf8')))).toHaveLength(200)
+    expect(Object.keys(JSON.parse(readFileSync(join(home, 'threads.json'), 'utf8')))).toHaveLength(
+      200,
+    )
     mkdirSync(home, { recursive: true })
     for (const rubbish of ['', '[]', '{"a": 0}', '{"a": "x"}', 'null']) {
       writeFileSync(join(home, 'threads.json'), rubbish)

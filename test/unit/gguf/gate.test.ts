@@ -1,10 +1,18 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { type GgufEntry, writeGguf } from '../../../lib/gguf/index.js'
-import { loadModel } from '../../../lib/index.js'
+import { type ErrorCode, loadModel } from '../../../lib/index.js'
 import { tinyModelParts } from '../../../scripts/make-tiny-model.mjs'
 import { expectCode } from '../../helpers/expect-code.js'
 
@@ -16,7 +24,9 @@ afterAll(async () => {
   rmSync(folder, { recursive: true })
   // After all of it the process still loads and answers.
   await using model = await loadModel(inject('models').tiny)
-  expect((await model.complete('Once', { maxTokens: 2, ignoreEos: true }).result).usage.tokensGenerated).toBe(2)
+  expect(
+    (await model.complete('Once', { maxTokens: 2, ignoreEos: true }).result).usage.tokensGenerated,
+  ).toBe(2)
 })
 
 function file(name: string, content: string | Uint8Array): string {
@@ -41,7 +51,7 @@ function variant(name: string, changes: Record<string, GgufEntry['value'] | unde
 }
 
 describe('paths', () => {
-  it.each([
+  const cases: [string, () => string, ErrorCode][] = [
     ['nothing there', () => join(folder, 'missing.gguf'), 'ERR_MODEL_NOT_FOUND'],
     ['a name nobody knows', () => 'no-such-model', 'ERR_MODEL_NOT_FOUND'],
     ['NUL in a path', () => 'a\0b', 'ERR_MODEL_NOT_FOUND'],
@@ -51,11 +61,16 @@ describe('paths', () => {
     ['a text', () => file('text', 'hello'), 'ERR_MODEL_FORMAT'],
     ['a web page', () => file('page', '<!DOCTYPE html><html>'), 'ERR_MODEL_FORMAT'],
     ['a ZIP', () => file('zip', 'PK\x03\x04xxxxxxxxxx'), 'ERR_MODEL_FORMAT'],
-    ['a Git LFS pointer', () => file('lfs', 'version https://git-lfs.github.com/spec/v1\n'), 'ERR_MODEL_FORMAT'],
+    [
+      'a Git LFS pointer',
+      () => file('lfs', 'version https://git-lfs.github.com/spec/v1\n'),
+      'ERR_MODEL_FORMAT',
+    ],
     ['legacy GGML', () => file('ggml', 'lmgg\0\0\0\0'), 'ERR_MODEL_LEGACY'],
     ['legacy GGMF', () => file('ggmf', 'fmgg\x01\0\0\0'), 'ERR_MODEL_LEGACY'],
     ['legacy GGJT', () => file('ggjt', 'tjgg\x03\0\0\0'), 'ERR_MODEL_LEGACY'],
-  ] as const)('%s', async (_, path, code) => {
+  ]
+  it.each(cases)('%s', async (_, path, code) => {
     const error = await expectCode(code, () => loadModel(path()))
     if (code === 'ERR_MODEL_LEGACY') expect(error.message).toMatch(/convert/)
   })
@@ -72,9 +87,12 @@ describe('paths', () => {
     await expectCode('ERR_MODEL_UNREADABLE', () => loadModel(path))
   })
 
-  it.each([[undefined], [null], [5], [''], [[]], [['']], [{}]])('loadModel(%j) is ERR_OPTION_INVALID', async (path) => {
-    await expectCode('ERR_OPTION_INVALID', () => loadModel(path as never))
-  })
+  it.each([[undefined], [null], [5], [''], [[]], [['']], [{}]])(
+    'loadModel(%j) is ERR_OPTION_INVALID',
+    async (path) => {
+      await expectCode('ERR_OPTION_INVALID', () => loadModel(path as never))
+    },
+  )
 })
 
 describe('truncated models', () => {
@@ -110,8 +128,17 @@ describe('models that would make native code abort', () => {
     ['(12) an empty vocabulary', { 'tokenizer.ggml.tokens': [] }],
     ['(12) a begin token outside the vocabulary', { 'tokenizer.ggml.bos_token_id': 99999 }],
     ['token types of another length', { 'tokenizer.ggml.token_type': [1, 2, 3] }],
-    ['the same token twice', { 'tokenizer.ggml.tokens': tokens.map((token, i) => (i === 300 ? tokens[5]! : token)) }],
-    ['(12) a malformed byte token', { 'tokenizer.ggml.tokens': tokens.map((token, i) => (i === 300 ? '<0x-1>' : token)), 'tokenizer.ggml.token_type': tokens.map((_, i) => (i === 300 ? 6 : 1)) }],
+    [
+      'the same token twice',
+      { 'tokenizer.ggml.tokens': tokens.map((token, i) => (i === 300 ? tokens[5]! : token)) },
+    ],
+    [
+      '(12) a malformed byte token',
+      {
+        'tokenizer.ggml.tokens': tokens.map((token, i) => (i === 300 ? '<0x-1>' : token)),
+        'tokenizer.ggml.token_type': tokens.map((_, i) => (i === 300 ? 6 : 1)),
+      },
+    ],
     ['no architecture', { 'general.architecture': undefined }],
     ['no tokenizer', { 'tokenizer.ggml.tokens': undefined, 'tokenizer.ggml.model': undefined }],
   ] as [string, Record<string, GgufEntry['value'] | undefined>][])('%s', async (title, changes) => {
@@ -120,24 +147,35 @@ describe('models that would make native code abort', () => {
   })
 
   it('(14) a template of 2 MB is ERR_MODEL_LIMIT', async () => {
-    await expectCode('ERR_MODEL_LIMIT', () => loadModel(variant('template', { 'tokenizer.chat_template': 'x'.repeat(2 ** 21) })))
+    await expectCode('ERR_MODEL_LIMIT', () =>
+      loadModel(variant('template', { 'tokenizer.chat_template': 'x'.repeat(2 ** 21) })),
+    )
   })
 
   it('(14) a template that counts to a billion loads, and refuses to be applied', async () => {
-    await using model = await loadModel(variant('range', { 'tokenizer.chat_template': '{% for i in range(10**9) %}x{% endfor %}' }))
+    await using model = await loadModel(
+      variant('range', { 'tokenizer.chat_template': '{% for i in range(10**9) %}x{% endfor %}' }),
+    )
     await expectCode('ERR_TEMPLATE_INVALID', () => model.chat().send('Hi').result)
   })
 
   it('an architecture that nobody knows is ERR_MODEL_UNSUPPORTED', async () => {
-    const changes: Record<string, GgufEntry['value'] | undefined> = { 'general.architecture': 'wizard' }
-    for (const { key, value } of metadata) if (key.startsWith('llama.')) changes[key.replace('llama.', 'wizard.')] = value
+    const changes: Record<string, GgufEntry['value'] | undefined> = {
+      'general.architecture': 'wizard',
+    }
+    for (const { key, value } of metadata)
+      if (key.startsWith('llama.')) changes[key.replace('llama.', 'wizard.')] = value
     await expectCode('ERR_MODEL_UNSUPPORTED', () => loadModel(variant('architecture', changes)))
   })
 
   it('missing tensors are ERR_MODEL_LOAD with the reason', async () => {
     const { metadata: kept, tensors } = tinyModelParts()
     const path = join(folder, 'missing-tensor.gguf')
-    writeGguf(path, kept, tensors.filter(({ name }) => name !== 'blk.1.ffn_up.weight'))
+    writeGguf(
+      path,
+      kept,
+      tensors.filter(({ name }) => name !== 'blk.1.ffn_up.weight'),
+    )
     const error = await expectCode('ERR_MODEL_LOAD', () => loadModel(path))
     expect(error.message).toContain('ffn_up')
   })
@@ -145,12 +183,22 @@ describe('models that would make native code abort', () => {
   it('a shard whose sibling is missing', async () => {
     const { metadata: kept, tensors } = tinyModelParts()
     const path = join(folder, 'model-00001-of-00002.gguf')
-    writeGguf(path, [...kept, { key: 'split.count', type: 'uint16', value: 2 }, { key: 'split.no', type: 'uint16', value: 0 }], tensors)
+    writeGguf(
+      path,
+      [
+        ...kept,
+        { key: 'split.count', type: 'uint16', value: 2 },
+        { key: 'split.no', type: 'uint16', value: 0 },
+      ],
+      tensors,
+    )
     await expectCode('ERR_MODEL_NOT_FOUND', () => loadModel(path))
   })
 
   it('a model larger than all memory is refused with numbers', async () => {
-    const error = await expectCode('ERR_MODEL_MEMORY', () => loadModel(inject('models').real, { contextSize: 2 ** 24 }))
+    const error = await expectCode('ERR_MODEL_MEMORY', () =>
+      loadModel(inject('models').real, { contextSize: 2 ** 24 }),
+    )
     expect(error.message).toMatch(/GiB/)
   })
 })

