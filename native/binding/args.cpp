@@ -1,14 +1,13 @@
 #include "binding/args.h"
 
 #include <cmath>
-#include <limits>
 
 #include "base/error.h"
 
 namespace sotto {
 namespace {
 
-[[noreturn]] void Refuse(const char* name, const char* expected) {
+[[noreturn]] void Refuse(const char* name, const std::string& expected) {
   throw Error(ErrorCode::kOptionInvalid, std::string("Expected ") + name + " to be " + expected);
 }
 
@@ -24,12 +23,16 @@ double ReadNumber(const Napi::Value& value, const char* name) {
   return value.As<Napi::Number>().DoubleValue();
 }
 
-int32_t ReadInt(const Napi::Value& value, const char* name) {
+int32_t ReadInt(const Napi::Value& value, const char* name, int32_t least, int32_t most) {
   const double number = ReadNumber(value, name);
-  if (std::trunc(number) != number || std::abs(number) > double(std::numeric_limits<int32_t>::max())) {
-    Refuse(name, "a 32-bit integer");
-  }
-  return int32_t(number);
+  if (std::trunc(number) == number && number >= least && number <= most) return int32_t(number);
+  Refuse(name, "an integer from " + std::to_string(least) + " to " + std::to_string(most));
+}
+
+uint32_t ReadUnsigned(const Napi::Value& value, const char* name) {
+  const double number = ReadNumber(value, name);
+  if (std::trunc(number) == number && number >= 0 && number <= UINT32_MAX) return uint32_t(number);
+  Refuse(name, "an integer from 0 to " + std::to_string(UINT32_MAX));
 }
 
 bool ReadBool(const Napi::Value& value, const char* name) {
@@ -70,7 +73,9 @@ std::vector<int32_t> ReadInts(const Napi::Value& value, const char* name) {
 
 std::string StringField(const Napi::Object& object, const char* name) { return ReadString(object.Get(name), name); }
 float FloatField(const Napi::Object& object, const char* name) { return float(ReadNumber(object.Get(name), name)); }
-int32_t IntField(const Napi::Object& object, const char* name) { return ReadInt(object.Get(name), name); }
+int32_t IntField(const Napi::Object& object, const char* name, int32_t least, int32_t most) {
+  return ReadInt(object.Get(name), name, least, most);
+}
 bool BoolField(const Napi::Object& object, const char* name) { return ReadBool(object.Get(name), name); }
 
 }  // namespace sotto

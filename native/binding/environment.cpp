@@ -28,6 +28,7 @@ void Reaper::CloseAll() {
 }
 
 Environment::Environment(Napi::Env env, Napi::Object exports) : env_(env) {
+  PinAddon();
   const Napi::Function model = ModelWrap::Define(env);
   model_class_ = Napi::Persistent(model);
   // shutdown(): void

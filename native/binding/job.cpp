@@ -44,6 +44,7 @@ void Complete(napi_env env, napi_status status, void* data) {
     napi_is_exception_pending(env, &pending);
     if (pending) napi_get_and_clear_last_exception(env, &exception);
     if (exception) {
+      job->failed = true;
       napi_reject_deferred(env, job->deferred, exception);
     } else {
       if (!value) napi_get_undefined(env, &value);

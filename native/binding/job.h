@@ -12,7 +12,7 @@ namespace sotto {
 using JobWork = std::function<void()>;
 // On the JS thread, after the work succeeded. Raw N-API: the environment may be going.
 using JobResult = std::function<napi_value(napi_env)>;
-// On the JS thread, last, whatever happened, also when nothing can be settled any more.
+// On the JS thread, last, whatever happened, also when nothing can be settled any more. `failed`: work or result did.
 using JobCleanup = std::function<void(bool failed)>;
 
 // Rejects with a coded error when `work` throws.

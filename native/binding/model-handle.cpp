@@ -26,4 +26,13 @@ ModelHandle::Parts ModelHandle::parts() const {
   return {model_, scheduler_};
 }
 
+void ModelHandle::Wake() {
+  std::shared_ptr<Scheduler> scheduler;
+  {
+    std::lock_guard lock(mutex_);
+    scheduler = scheduler_;
+  }
+  if (scheduler) scheduler->Wake();
+}
+
 }  // namespace sotto

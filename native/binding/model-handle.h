@@ -32,6 +32,8 @@ class ModelHandle {
     std::shared_ptr<Scheduler> scheduler;
   };
   Parts parts() const;  // throws Error(kModelClosed); any thread
+  // A flag of a request has changed. Any thread; nothing when closed, which may happen at any moment.
+  void Wake();
   EventPipe& pipe() { return *pipe_; }
   const std::shared_ptr<EventPipe>& shared_pipe() const { return pipe_; }
 

@@ -1,6 +1,7 @@
 #include "binding/model-wrap.h"
 
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "base/error.h"
@@ -123,8 +124,9 @@ Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
   const SchedulerOptions scheduler_options = ReadSchedulerOptions(options);
   const Napi::Function on_events = ReadFunction(info[1], "onEvents");
   const std::shared_ptr<std::atomic<bool>> abort = AbortFlag::FlagOf(info[3]);
-  std::shared_ptr<ProgressPipe> progress;
-  if (info[2].IsFunction()) progress = ProgressPipe::Create(env, info[2].As<Napi::Function>());
+  std::optional<Napi::Function> on_progress;
+  if (!info[2].IsUndefined()) on_progress = ReadFunction(info[2], "onProgress");
+  const std::shared_ptr<ProgressPipe> progress = ProgressPipe::Create(env, on_progress, abort);
 
   // Requests end on the JS thread after the handle exists; until then the map is nobody's.
   auto handle_slot = std::make_shared<std::weak_ptr<ModelHandle>>();
@@ -136,9 +138,7 @@ Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
   auto loaded = std::make_shared<Loaded>();
   const auto work = [=] {
     InitBackends(AddonFolder());
-    ModelPtr model = Model::Load(model_options, *abort, [&](float fraction) {
-      if (progress) progress->Report(fraction);
-    });
+    ModelPtr model = Model::Load(model_options, *abort, [&](float fraction) { progress->Report(fraction); });
     std::shared_ptr<Scheduler> scheduler = Scheduler::Create(
         model, scheduler_options, [pipe](std::vector<Event>&& events) { pipe->Push(std::move(events)); });
     loaded->handle = std::make_shared<ModelHandle>(std::move(model), std::move(scheduler), pipe);
@@ -148,7 +148,7 @@ Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
     *handle_slot = loaded->handle;
     environment.reaper().Add(loaded->handle);
     if (*abort) {
-      loaded->handle->Close();
+      RunDetached(raw, "sotto close", [handle = std::move(loaded->handle)] { handle->Close(); });
       napi_throw(raw, MakeError(raw, ErrorCode::kAborted, "Loading was aborted"));
       return nullptr;
     }
@@ -166,7 +166,7 @@ Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
     return nullptr;
   };
   const auto cleanup = [=](bool failed) {
-    if (progress) progress->Close();
+    progress->Close();
     if (failed) pipe->Close();
   };
   return RunJob(env, "sotto load", work, result, cleanup);
@@ -213,19 +213,19 @@ void ModelWrap::Start(Napi::Env env, RequestOptions&& options) {
 
 // cancel(id: number): void
 Napi::Value ModelWrap::Cancel(const Napi::CallbackInfo& info) {
-  const auto control = handle_->controls.find(RequestId(ReadNumber(info[0], "id")));
-  if (control == handle_->controls.end() || handle_->closed()) return info.Env().Undefined();
+  const auto control = handle_->controls.find(ReadUnsigned(info[0], "id"));
+  if (control == handle_->controls.end()) return info.Env().Undefined();
   control->second->cancelled = true;
-  handle_->parts().scheduler->Wake();
+  handle_->Wake();
   return info.Env().Undefined();
 }
 
 // pause(id: number, paused: boolean): void
 Napi::Value ModelWrap::Pause(const Napi::CallbackInfo& info) {
-  const auto control = handle_->controls.find(RequestId(ReadNumber(info[0], "id")));
-  if (control == handle_->controls.end() || handle_->closed()) return info.Env().Undefined();
+  const auto control = handle_->controls.find(ReadUnsigned(info[0], "id"));
+  if (control == handle_->controls.end()) return info.Env().Undefined();
   control->second->paused = ReadBool(info[1], "paused");
-  handle_->parts().scheduler->Wake();
+  handle_->Wake();
   return info.Env().Undefined();
 }
 
@@ -270,12 +270,12 @@ Napi::Value ModelWrap::SetThreads(const Napi::CallbackInfo& info) {
 // measure(threads: number, tokens: number): Promise<number>
 Napi::Value ModelWrap::Measure(const Napi::CallbackInfo& info) {
   ModelHandle::Parts parts = handle_->parts();
+  const int32_t threads = ReadInt(info[0], "threads", 1, GGML_MAX_N_THREADS);
+  const int32_t tokens = ReadInt(info[1], "tokens", 1, 1024);
   auto milliseconds = std::make_shared<double>(-1);
   return RunJob(
       info.Env(), "sotto measure",
-      [=, parts = std::move(parts), threads = ReadInt(info[0], "threads"), tokens = ReadInt(info[1], "tokens")] {
-        *milliseconds = parts.scheduler->Measure(threads, tokens);
-      },
+      [=, parts = std::move(parts)] { *milliseconds = parts.scheduler->Measure(threads, tokens); },
       [=](napi_env env) -> napi_value { return Napi::Number::New(env, *milliseconds); });
 }
 

@@ -21,6 +21,9 @@ Value Named(const std::array<std::pair<const char*, Value>, count>& table, const
               std::string("Expected ") + option + " to be one of " + names + ", received \"" + name + "\"");
 }
 
+// Tokens a step, sequences, requests waiting: small enough that the engine may add them up.
+constexpr int32_t kMostTogether = 1 << 20;
+
 constexpr std::array<std::pair<const char*, ggml_type>, 9> kCacheTypes = {{
     {"f16", GGML_TYPE_F16},
     {"f32", GGML_TYPE_F32},
@@ -41,18 +44,10 @@ constexpr std::array<std::pair<const char*, int32_t>, 6> kPoolings = {{
     {"rank", LLAMA_POOLING_TYPE_RANK},
 }};
 
-int32_t Positive(const Napi::Object& object, const char* name) {
-  const int32_t value = IntField(object, name);
-  if (value < 1)
-    throw Error(ErrorCode::kOptionInvalid,
-                std::string("Expected ") + name + " to be positive, received " + std::to_string(value));
-  return value;
-}
-
 SamplingOptions ReadSampling(const Napi::Object& o) {
   SamplingOptions sampling;
   sampling.order = ReadStrings(o.Get("order"), "samplers");
-  sampling.seed = uint32_t(ReadNumber(o.Get("seed"), "seed"));
+  sampling.seed = ReadUnsigned(o.Get("seed"), "seed");
   sampling.min_keep = IntField(o, "minKeep");
   sampling.temperature = FloatField(o, "temperature");
   sampling.dynatemp_range = FloatField(o, "dynatempRange");
@@ -89,7 +84,7 @@ SamplingOptions ReadSampling(const Napi::Object& o) {
 
 RequestOptions ReadCommon(const Napi::Object& request) {
   RequestOptions options;
-  options.id = RequestId(ReadNumber(request.Get("id"), "id"));
+  options.id = ReadUnsigned(request.Get("id"), "id");
   options.principal = StringField(request, "principal");
   return options;
 }
@@ -100,7 +95,7 @@ ModelOptions ReadModelOptions(const Napi::Object& o) {
   ModelOptions options;
   options.paths = ReadStrings(o.Get("paths"), "paths");
   if (options.paths.empty()) throw Error(ErrorCode::kOptionInvalid, "Expected at least one path");
-  options.gpu_layers = IntField(o, "gpuLayers");
+  options.gpu_layers = IntField(o, "gpuLayers", -1);
   options.devices = ReadStrings(o.Get("devices"), "devices");
   options.mmap = BoolField(o, "mmap");
   options.mlock = BoolField(o, "mlock");
@@ -117,27 +112,24 @@ ModelOptions ReadModelOptions(const Napi::Object& o) {
 
 ThreadOptions ReadThreads(const Napi::Object& o) {
   ThreadOptions threads;
-  threads.generation = Positive(o, "generation");
-  threads.prompt = Positive(o, "prompt");
-  if (threads.generation > GGML_MAX_N_THREADS || threads.prompt > GGML_MAX_N_THREADS) {
-    throw Error(ErrorCode::kOptionInvalid, "Expected threads to be at most " + std::to_string(GGML_MAX_N_THREADS));
-  }
+  threads.generation = IntField(o, "generation", 1, GGML_MAX_N_THREADS);
+  threads.prompt = IntField(o, "prompt", 1, GGML_MAX_N_THREADS);
   threads.affinity = ReadInts(o.Get("affinity"), "threads.affinity");
-  threads.priority = IntField(o, "priority");
-  threads.poll = IntField(o, "poll");
+  threads.priority = IntField(o, "priority", GGML_SCHED_PRIO_LOW, GGML_SCHED_PRIO_REALTIME);
+  threads.poll = IntField(o, "poll", 0, 100);
   return threads;
 }
 
 SchedulerOptions ReadSchedulerOptions(const Napi::Object& o) {
   SchedulerOptions options;
-  options.context_size = IntField(o, "contextSize");
-  options.batch_size = Positive(o, "batchSize");
-  options.sequences = Positive(o, "sequences");
-  options.cached_sequences = IntField(o, "cachedSequences");
-  options.queue_limit = Positive(o, "queueLimit");
+  options.context_size = IntField(o, "contextSize", 0);
+  options.batch_size = IntField(o, "batchSize", 1, kMostTogether);
+  options.sequences = IntField(o, "sequences", 1, kMostTogether);
+  options.cached_sequences = IntField(o, "cachedSequences", 0, kMostTogether);
+  options.queue_limit = IntField(o, "queueLimit", 1, kMostTogether);
   options.type_k = Named(kCacheTypes, StringField(o, "cacheTypeK"), "cacheType");
   options.type_v = Named(kCacheTypes, StringField(o, "cacheTypeV"), "cacheType");
-  options.flash_attention = IntField(o, "flashAttention");
+  options.flash_attention = IntField(o, "flashAttention", -1, 1);
   options.offload_kv = BoolField(o, "offloadKv");
   options.prefix_cache = BoolField(o, "prefixCache");
   options.pooling = Named(kPoolings, StringField(o, "pooling"), "pooling");
@@ -172,11 +164,11 @@ RequestOptions ReadCompletion(const Napi::Object& o) {
   }
   completion.add_special = BoolField(o, "addSpecial");
   completion.parse_special = BoolField(o, "parseSpecial");
-  completion.max_tokens = IntField(o, "maxTokens");
+  completion.max_tokens = IntField(o, "maxTokens", -1);
   completion.ignore_eos = BoolField(o, "ignoreEos");
   completion.overflow = BoolField(o, "shift") ? Overflow::kShift : Overflow::kError;
   completion.stop = ReadStrings(o.Get("stop"), "stop");
-  completion.logprobs = IntField(o, "logprobs");
+  completion.logprobs = IntField(o, "logprobs", -1);
   completion.reuse_prefix = BoolField(o, "reusePrefix");
   completion.grammar = StringField(o, "grammar");
   completion.json_schema = StringField(o, "jsonSchema");

@@ -97,6 +97,20 @@ void DefineSystem(Napi::Env env, Napi::Object exports) {
   exports.Set("setLogLevel", Napi::Function::New(env, Guarded<SetLevel>, "setLogLevel"));
 }
 
+// Node closes the library when the last worker that loaded it has ended; what it keeps for the process (ggml's registry, the log
+// callback, thread-local destructors) must not lose its code then.
+void PinAddon() {
+#if defined(_WIN32)
+  HMODULE module = nullptr;
+  GetModuleHandleExA(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_PIN,
+                     reinterpret_cast<LPCSTR>(&PinAddon), &module);
+#else
+  Dl_info found = {};
+  if (dladdr(reinterpret_cast<void*>(&PinAddon), &found) == 0 || !found.dli_fname) return;
+  dlopen(found.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+#endif
+}
+
 std::string AddonFolder() {
 #if defined(_WIN32)
   HMODULE module = nullptr;

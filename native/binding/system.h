@@ -8,6 +8,7 @@
 namespace sotto {
 
 void DefineSystem(Napi::Env env, Napi::Object exports);
+void PinAddon();
 std::string AddonFolder();  // backend modules lie beside the addon
 
 }  // namespace sotto
