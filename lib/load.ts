@@ -194,18 +194,23 @@ export async function loadModel(
     if (threads.generation !== firstGuess.generation) loaded.setThreads(threads)
     const inUse = { generation: threads.generation, prompt: threads.prompt }
     if (threads.probe && info.contextSize > 0) {
+      // Native code holds the router for as long as the model lives: the router must not hold the model.
+      const held = new WeakRef(loaded)
+      const improve = async () => {
+        const model = held.deref()
+        if (!model) return
+        const best = await probeThreads(model, threads.generation)
+        if (best === undefined) return
+        rememberThreads(key, best)
+        if (best === threads.generation) return
+        model.setThreads({ ...threads, generation: best })
+        inUse.generation = best
+      }
       // When the first answer has ended: a probe must not stand before the first token.
       router.onIdle = () => {
         router.onIdle = undefined
-        setTimeout(async () => {
-          const best = await probeThreads(loaded, threads.generation).catch(() => undefined)
-          if (best === undefined) return
-          rememberThreads(key, best)
-          if (best !== threads.generation) {
-            inUse.generation = best
-            loaded.setThreads({ ...threads, generation: best })
-          }
-        }, 200).unref()
+        // It fails when the model is closed meanwhile, and then the guess was good enough.
+        setTimeout(() => void improve().catch(() => {}), 200).unref()
       }
     }
     return new Model(loaded, router, { ...info, path: paths[0]!, threads: inUse })
