@@ -21,8 +21,9 @@ async function cycle() {
   const left = model.complete('Once', { ignoreEos: true }).result.catch(() => {})
   await model.close()
   await left
-  await using vectors = await loadModel(embedder)
+  const vectors = await loadModel(embedder)
   await vectors.embed(['one', 'two'])
+  await vectors.close()
   await loadModel('/dev/null').catch(() => {})
 }
 

@@ -82,7 +82,9 @@ try {
     env: {
       PATH: barePath(),
       HOME: work,
-      npm_config_registry: 'http://127.0.0.1:9/',
+      // The cache is keyed by the registry's address; --offline and a dead proxy keep npm from asking it.
+      npm_config_registry: run('npm', ['config', 'get', 'registry']).stdout.trim(),
+      npm_config_https_proxy: 'http://127.0.0.1:9/',
       npm_config_cache: cache,
     },
   }

@@ -5,7 +5,7 @@ import { loadModel } from '../../dist/index.js'
 
 const [path, count, threads, blocked] = process.argv.slice(2)
 const tokens = Number(count)
-await using model = await loadModel(path, {
+const model = await loadModel(path, {
   threads: Number(threads),
   contextSize: Math.max(512, tokens + 64),
   prefixCache: false,
@@ -53,3 +53,4 @@ console.log(
     heapGrowthBytes: heap() - before,
   }),
 )
+await model.close()

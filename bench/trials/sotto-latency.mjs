@@ -4,7 +4,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { loadModel } from '../../dist/index.js'
 
 const [path, threads] = process.argv.slice(2)
-await using model = await loadModel(path, { threads: Number(threads), contextSize: 8192 })
+const model = await loadModel(path, { threads: Number(threads), contextSize: 8192 })
 const vocabulary = model.info.vocabulary
 const prompt = (length, seed) =>
   Array.from({ length }, (_, i) => 300 + ((i * 7919 + seed * 104729) % (vocabulary - 400)))
@@ -53,3 +53,4 @@ console.log(
     generatingDelayP99Ms: busy,
   }),
 )
+await model.close()
