@@ -54,8 +54,8 @@ class Reader {
     const auto line = 1 + std::count(before.begin(), before.end(), '\n');
     const size_t start = before.rfind('\n');
     const size_t column = before.size() - (start == std::string_view::npos ? 0 : start + 1) + 1;
-    throw Error(ErrorCode::kGrammarInvalid,
-                "The grammar does not parse at line " + std::to_string(line) + ", column " + std::to_string(column) + ": " + why);
+    throw Error(ErrorCode::kGrammarInvalid, "The grammar does not parse at line " + std::to_string(line) + ", column " +
+                                                std::to_string(column) + ": " + why);
   }
   static std::string Quoted(std::string_view name) {
     return "\"" + std::string(name.substr(0, 60)) + (name.size() > 60 ? "…\"" : "\"");
@@ -138,7 +138,8 @@ class Reader {
     at_ += 3;
     SkipSpace(true);
     ReadAlternates(rule, false);
-    if (!AtEnd() && Peek() != '\r' && Peek() != '\n') Refuse("a new line is expected after a rule, received " + Received());
+    if (!AtEnd() && Peek() != '\r' && Peek() != '\n')
+      Refuse("a new line is expected after a rule, received " + Received());
     SkipSpace(true);
   }
 
@@ -157,9 +158,9 @@ class Reader {
   }
 
   void ReadSequence(int rule, Rule& body, bool nested) {
-    size_t item = body.size();     // where the last item begins
-    uint64_t item_elements = 0;    // what upstream makes of it
-    uint64_t item_rules = 1;       // as upstream counts them
+    size_t item = body.size();   // where the last item begins
+    uint64_t item_elements = 0;  // what upstream makes of it
+    uint64_t item_rules = 1;     // as upstream counts them
     const auto begin = [&] {
       item = body.size();
       item_elements = 0;
@@ -240,7 +241,8 @@ class Reader {
         Spend(1);
       } else if (c == '(') {
         ++at_;
-        if (++depth_ > kDeepestNesting) Refuse("parentheses nested at most 100 deep are expected: name the inner parts as rules");
+        if (++depth_ > kDeepestNesting)
+          Refuse("parentheses nested at most 100 deep are expected: name the inner parts as rules");
         SkipSpace(true);
         const size_t rules_before = rules_.size();
         const int group = GenerateIn(rule);
@@ -326,7 +328,8 @@ class Reader {
 
 void CheckGbnf(std::string_view text, const llama_vocab* vocab) {
   const auto refuse = [](const std::string& why) { throw Error(ErrorCode::kGrammarInvalid, why); };
-  if (text.size() > kMostBytes) refuse("Expected a grammar of at most 1 MiB, received " + std::to_string(text.size()) + " bytes");
+  if (text.size() > kMostBytes)
+    refuse("Expected a grammar of at most 1 MiB, received " + std::to_string(text.size()) + " bytes");
   if (text.find('\0') != std::string_view::npos) refuse("Expected a grammar without NUL characters");
   Reader(text, vocab).Read();
 }

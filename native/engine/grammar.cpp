@@ -1,13 +1,15 @@
 #include "engine/grammar.h"
 
 #include <exception>
+#include <string_view>
 
 #include <json-schema-to-grammar.h>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "engine/gbnf.h"
-#include "engine/json-schema.h"
+#include "engine/schema-limits.h"
 
 namespace sotto {
 namespace {
@@ -21,16 +23,17 @@ void CheckDialect(const std::string& text) {
   for (size_t at = text.find("%llguidance"); at != std::string::npos; at = text.find("%llguidance", at + 1)) {
     const size_t line = text.find_last_not_of(" \t", at == 0 ? std::string::npos : at - 1);
     if (at == 0 || line == std::string::npos || text[line] == '\n' || text[line] == '\r') {
-      Refuse("Expected GBNF, received a grammar for llguidance, which is not included: see grammars/README.md of llama.cpp for GBNF");
+      Refuse(
+          "Expected GBNF, received a grammar for llguidance, which is not included: see grammars/README.md of "
+          "llama.cpp for GBNF");
     }
   }
 }
 
 std::string Shortened(std::string text) {
   if (text.size() <= kLongestReason) return text;
-  text.resize(kLongestReason);
-  while (!text.empty() && (text.back() & 0xC0) == 0x80) text.pop_back();
-  return text + "…";
+  std::string held;
+  return TakeWholeCharacters(held, std::string_view(text).substr(0, kLongestReason)) + "…";
 }
 
 }  // namespace

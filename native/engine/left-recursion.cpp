@@ -9,9 +9,9 @@
 namespace sotto {
 namespace {
 
-constexpr uint64_t kMostBeginnings = 4096;         // of one rule: upstream compares every pair of them
+constexpr uint64_t kMostBeginnings = 4096;            // of one rule: upstream compares every pair of them
 constexpr uint64_t kMostBeginningsInAll = 5'000'000;  // upstream walks all of them once for every rule
-constexpr int kDeepestChain = 1000;                // upstream recurses along it
+constexpr int kDeepestChain = 1000;                   // upstream recurses along it
 
 struct Edge {
   int rule;
@@ -20,7 +20,8 @@ struct Edge {
 
 class Beginnings {
  public:
-  Beginnings(const std::vector<GrammarRule>& rules, const std::function<std::string(int)>& name) : rules_(rules), name_(name) {}
+  Beginnings(const std::vector<GrammarRule>& rules, const std::function<std::string(int)>& name)
+      : rules_(rules), name_(name) {}
 
   void Check() {
     MarkEmptyAlternatives();
@@ -66,7 +67,8 @@ class Beginnings {
       for (size_t i = 0; i < rules_[rule].size(); ++i) {
         const int element = rules_[rule][i];
         if (element != kGrammarAlternate && element != kGrammarEnd) continue;
-        const auto first = rules_[rule].begin() + std::ptrdiff_t(start), last = rules_[rule].begin() + std::ptrdiff_t(i);
+        const auto first = rules_[rule].begin() + std::ptrdiff_t(start),
+                   last = rules_[rule].begin() + std::ptrdiff_t(i);
         if (std::find(first, last, kGrammarTerminal) == last) {
           for (auto used = first; used != last; ++used) used_in[size_t(*used)].push_back(int(alternatives.size()));
           alternatives.push_back({int(rule), int(last - first)});

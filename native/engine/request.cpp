@@ -1,6 +1,8 @@
 #include "engine/request.h"
 
+#include <algorithm>
 #include <cctype>
+#include <iterator>
 #include <limits>
 
 #include "base/error.h"
@@ -41,20 +43,29 @@ std::vector<int32_t> TokenizePrefill(const llama_vocab* vocab, const std::string
   return tokens;
 }
 
-void ReplaceAll(std::string& text, const std::string& what, const std::string& with) {
-  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + with.size())) {
-    text.replace(at, what.size(), with);
+// The model's own pair format, filled in once: a query that contains "{document}" stays as it is.
+std::string FillPair(const std::string& format, const std::string& query, const std::string& document) {
+  const std::pair<std::string, const std::string&> fields[] = {{"{query}", query}, {"{document}", document}};
+  std::string text;
+  for (size_t at = 0; at < format.size();) {
+    const auto* field = std::find_if(std::begin(fields), std::end(fields), [&](const auto& candidate) {
+      return format.compare(at, candidate.first.size(), candidate.first) == 0;
+    });
+    if (field == std::end(fields)) {
+      text += format[at++];
+    } else {
+      text += field->second;
+      at += field->first.size();
+    }
   }
+  return text;
 }
 
 // A query and a document as one input: the model's own rerank template, or BOS query EOS SEP document EOS.
 std::vector<int32_t> TokenizePair(const Model& model, const std::string& query, const std::string& document) {
   const llama_vocab* vocab = model.vocab();
   if (const char* own = llama_model_chat_template(model.get(), "rerank")) {
-    std::string text = own;
-    ReplaceAll(text, "{query}", query);
-    ReplaceAll(text, "{document}", document);
-    return Tokenize(vocab, text, false, true);
+    return Tokenize(vocab, FillPair(own, query, document), false, true);
   }
   std::vector<int32_t> tokens;
   const auto append = [&tokens](const std::vector<int32_t>& more) {
@@ -81,11 +92,7 @@ void PrepareCompletion(const Model& model, CompletionOptions&& options, Request&
   request.stop = std::move(options.stop);
   if (options.chat) {
     options.chat->grammar = options.grammar;
-    // The schema becomes a grammar here, behind our limits; the template may still wrap it in its own format.
-    if (!options.json_schema.empty()) {
-      SchemaToGrammar(options.json_schema);
-      options.chat->json_schema = options.json_schema;
-    }
+    options.chat->json_schema = options.json_schema;
     ChatPrompt prompt = model.chat_format().Apply(*options.chat);
     request.tokens = TokenizeChat(vocab, prompt.text);
     request.parser = std::move(prompt.parser);
@@ -115,7 +122,7 @@ void PrepareCompletion(const Model& model, CompletionOptions&& options, Request&
       }
     }
   }
-  request.sampler = std::make_unique<Sampler>(model, options.sampling, CompileGrammar(vocab, grammar));
+  request.sampler = std::make_unique<Sampler>(model, options.sampling, CompileGrammar(vocab, grammar), grammar.lazy);
   request.sampler->AcceptPrompt(request.tokens);
   try {
     request.sampler->AcceptGrammar(prefill);
@@ -124,7 +131,8 @@ void PrepareCompletion(const Model& model, CompletionOptions&& options, Request&
                 std::string("The grammar does not fit the chat template: ") + exception.what());
   }
   request.max_tokens = options.max_tokens;
-  request.ignore_eos = options.ignore_eos;
+  // Where a grammar is complete nothing but the end is left: it is taken although it is not liked.
+  request.ignore_eos = options.ignore_eos && grammar.text.empty();
   request.overflow = options.overflow;
   request.logprobs = options.logprobs;
   request.reuse_prefix = options.reuse_prefix;

@@ -20,8 +20,8 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNever = -kInfinity;
 constexpr float kLargestLogit = 1e9f;
 constexpr float kLeastTemperature = 1e-6f;
-constexpr int32_t kMostLastN = 1 << 20;     // upstream allocates this many entries
-constexpr size_t kMostBreakers = 64;        // each is compared with the text of every token of the vocabulary
+constexpr int32_t kMostLastN = 1 << 20;  // upstream allocates this many entries
+constexpr size_t kMostBreakers = 64;     // each is compared with the text of every token of the vocabulary
 constexpr auto kLongestGrammarStep = std::chrono::seconds(2);
 
 // What upstream would abort over, or silently compute nonsense from. `name` is the option as JavaScript spells it.
@@ -33,7 +33,9 @@ void Expect(bool good, const char* name, const char* expected, double received) 
 
 // Bounds are those of lib/sampling.ts or wider; inside them no sampler can overflow a float that started within kLargestLogit.
 void Check(const SamplingOptions& o) {
-  const auto within = [](float value, float least, float most) { return value >= least && value <= most; };  // false for NaN
+  const auto within = [](float value, float least, float most) {
+    return value >= least && value <= most;
+  };  // false for NaN
   Expect(o.order.size() <= 64, "samplers", "at most 64 names", double(o.order.size()));
   Expect(std::isfinite(o.temperature) && o.temperature <= 1e4f, "temperature", "a number up to 10000", o.temperature);
   Expect(within(o.dynatemp_range, 0, 1e4f), "dynatempRange", "from 0 to 10000", o.dynatemp_range);
@@ -115,7 +117,8 @@ llama_sampler* MakeNamed(const std::string& name, const SamplingOptions& o, cons
   }
   if (name == "temperature") {
     if (o.temperature <= 0) return nullptr;  // greedy: the end of the chain sees to it
-    return llama_sampler_init_temp_ext(std::max(o.temperature, kLeastTemperature), o.dynatemp_range, o.dynatemp_exponent);
+    return llama_sampler_init_temp_ext(std::max(o.temperature, kLeastTemperature), o.dynatemp_range,
+                                       o.dynatemp_exponent);
   }
   throw Error(ErrorCode::kOptionInvalid, "Expected samplers to name known samplers, received \"" + name + "\"");
 }
@@ -177,7 +180,8 @@ Sampler::Sampler(const Model& model, const SamplingOptions& options, Grammar gra
     // The other samplers never remove the most likely token.
     greedy_ = std::none_of(options.order.begin(), options.order.end(), reorders);
     if (greedy_) {
-      for (const std::string& name : options.order) llama_sampler_ptr(MakeNamed(name, options, model));  // checks the name
+      for (const std::string& name : options.order)
+        llama_sampler_ptr(MakeNamed(name, options, model));  // checks the name
     } else {
       add_named();
     }
