@@ -8,6 +8,7 @@ import { printable } from './printable.js'
 export async function writeAnswer(stream: TokenStream<ChatPart>): Promise<StreamResult> {
   const reasoning = new Reasoning()
   let last = ''
+  let complete = false
   try {
     for await (const part of stream) {
       if (part.type === 'reasoning') reasoning.write(part.text)
@@ -16,9 +17,11 @@ export async function writeAnswer(stream: TokenStream<ChatPart>): Promise<Stream
       await writeForeign(part.text)
       last = part.text
     }
+    complete = true
   } finally {
     reasoning.end()
-    if (last !== '' && !last.endsWith('\n')) await write('\n') // a message about a failure begins its own line
+    // Where an answer fails, the message about it begins a line of its own.
+    if ((complete || last !== '') && !last.endsWith('\n')) await write('\n')
   }
   const result = await stream.result
   if (result.finishReason === 'context') {

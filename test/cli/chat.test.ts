@@ -2,12 +2,12 @@ import { describe, expect, inject, it } from 'vitest'
 import { runCli, startCli, startOnTerminal } from './run-cli.js'
 
 const { tiny, real, untemplated } = inject('models')
-const forever = ['--max-tokens', '100000', '--context', '8000', '--temperature', '1']
+const long = 'Write a very long story about the sea.'
 const prompt = /> \x1b\[3G$/
 
 describe('chat in a pipe', () => {
   it('answers each line, remembers the conversation, and ends with the input', async () => {
-    const { code, stdout, stderr } = await runCli(
+    const { code, stdout } = await runCli(
       ['chat', real, '--temperature', '0', '--max-tokens', '16'],
       {
         input: 'The magic word is banana.\nWhat is the magic word?\n/history\n',
@@ -16,30 +16,27 @@ describe('chat in a pipe', () => {
     expect(code).toBe(0)
     expect(stdout.split('\n').length).toBeGreaterThan(2)
     expect(stdout).not.toContain('>')
-    expect(stderr).toMatch(
+    expect(stdout).toMatch(
       /^user: The magic word is banana\.\nassistant: .*^user: What is the magic word\?\nassistant: /ms,
     )
   })
 
   it('does what stands behind a slash', async () => {
-    const { code, stdout, stderr } = await runCli(
-      ['chat', tiny, '--system', 'One.', '--max-tokens', '2'],
-      {
-        input: '/system\n/system Two.\n/system\nhi\n/reset\n/history\n/slip\n/help\n/exit\nnever\n',
-      },
-    )
+    const { code, stdout } = await runCli(['chat', tiny, '--system', 'One.', '--max-tokens', '1'], {
+      input: '/system\n/system Two.\n/system\nhi\n/reset\n/history\n/slip\n/help\n/exit\nnever\n',
+    })
     expect(code).toBe(0)
-    expect(stderr).toMatch(
-      /^One\.\nA new conversation\.\nTwo\.\nForgotten\.\nsystem: Two\.\nThere is no command \/slip\./,
+    expect(stdout).toMatch(
+      /^One\.\nA new conversation\.\nTwo\.\n.*Forgotten\.\nsystem: Two\.\nThere is no command \/slip\.\n\/system/s,
     )
-    expect(stdout.trimEnd().split('\n').length).toBeLessThan(4)
+    expect(stdout).toMatch(/goes on in the next\.\n$/) // the end of the help: nothing came after /exit
   })
 
   it('takes a line that ends in a backslash together with the next', async () => {
-    const { stderr } = await runCli(['chat', tiny, '--max-tokens', '1'], {
+    const { stdout } = await runCli(['chat', tiny, '--max-tokens', '1'], {
       input: 'one\\\ntwo\n/history\n',
     })
-    expect(stderr).toContain('user: one\ntwo\n')
+    expect(stdout).toContain('user: one\ntwo\n')
   })
 
   it('goes on after a failed turn and exits 1', async () => {
@@ -57,8 +54,8 @@ describe('chat in a pipe', () => {
   })
 
   it('exits 130 at SIGINT, in an answer and before a line', async () => {
-    const answering = startCli(['chat', tiny, ...forever])
-    answering.type('hi\n')
+    const answering = startCli(['chat', real])
+    answering.type(`${long}\n`)
     await answering.shows(/./s)
     answering.process.kill('SIGINT')
     expect((await answering.ended).code).toBe(130)
@@ -79,16 +76,16 @@ describe('chat in a pipe', () => {
 
 describe('chat on a terminal', () => {
   it('stops the answer at Ctrl-C, answers the next line, and ends at the second Ctrl-C at an empty prompt', async () => {
-    const running = startOnTerminal(['chat', tiny, ...forever])
+    const running = startOnTerminal(['chat', real])
     await running.shows(prompt)
-    running.type('hello\r')
-    await running.shows(/hello\r\n[^]{40}/)
+    running.type(`${long}\r`)
+    await running.shows(/sea\.\r\n.{40}/s)
     let seen = running.stdout.length
     running.type('\x03')
     await running.shows(prompt, seen)
     seen = running.stdout.length
-    running.type('again\r')
-    await running.shows(/again\r\n[^]{40}/, seen)
+    running.type(`${long}\r`)
+    await running.shows(/sea\.\r\n.{40}/s, seen)
     seen = running.stdout.length
     running.type('\x03')
     await running.shows(prompt, seen)
@@ -122,23 +119,20 @@ describe('chat on a terminal', () => {
     const running = startOnTerminal(['chat', tiny, '--max-tokens', '2'])
     await running.shows(prompt)
     running.type('one\rtwo\r/history\r')
-    await running.shows(/user: one[^]*assistant: [^]*user: two[^]*assistant: /)
+    await running.shows(/user: one.*assistant: .*user: two.*assistant: /s)
     running.type('\x04')
     expect((await running.ended).code).toBe(0)
   })
 
   it('does not take the echo of a signal that stopped an answer for the wish to leave', async () => {
-    const running = startCli(['chat', tiny])
-    running.process.stdin.end()
-    await running.ended
-    const onTerminal = startOnTerminal(['chat', tiny, ...forever])
-    await onTerminal.shows(prompt)
-    onTerminal.type('hello\r')
-    await onTerminal.shows(/hello\r\n[^]{40}/)
-    const seen = onTerminal.stdout.length
-    onTerminal.type('\x03\x03') // in the terminal's ordinary mode: two signals
-    await onTerminal.shows(prompt, seen)
-    onTerminal.type('/exit\r')
-    expect((await onTerminal.ended).code).toBe(0)
+    const running = startOnTerminal(['chat', real])
+    await running.shows(prompt)
+    running.type(`${long}\r`)
+    await running.shows(/sea\.\r\n.{40}/s)
+    const seen = running.stdout.length
+    running.type('\x03\x03') // in the terminal's ordinary mode: two signals
+    await running.shows(prompt, seen)
+    running.type('/exit\r')
+    expect((await running.ended).code).toBe(0)
   })
 })

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { describe, expect, it } from 'vitest'
-import { runCli } from './run-cli.js'
+import { describe, expect, inject, it } from 'vitest'
+import { RunningCli, runCli } from './run-cli.js'
 
 describe('the command line', () => {
   it('prints help with all commands and exit codes to stdout and exits 0', async () => {
@@ -93,7 +93,7 @@ describe('the command line', () => {
   })
 
   it.each([
-    [['inspect', 'no-such-model', '--json'], 1, 'ERR_MODEL_NOT_FOUND'],
+    [['inspect', '/dev/null', '--json'], 1, 'ERR_MODEL_UNREADABLE'],
     [['run', 'no-such-model', 'hi', '--ndjson'], 1, 'ERR_MODEL_NOT_FOUND'],
     [['embed', '--json'], 2, 'ERR_OPTION_INVALID'],
   ])('%j gives the failure as JSON on stdout as well', async (args, expected, errorCode) => {
@@ -102,6 +102,13 @@ describe('the command line', () => {
     const { error } = JSON.parse(stdout) as { error: { code: string; message: string } }
     expect(error.code).toBe(errorCode)
     expect(stderr).toBe(`sotto: ${error.message} (${error.code})\n`)
+  })
+
+  it('exits 0, quietly, when the reader has enough', async () => {
+    const script = `"${process.execPath}" dist/cli/main.js inspect --tensors "${inject('models').real}" | head -n 1; echo $\{PIPESTATUS[*]}`
+    const { stdout, stderr } = await new RunningCli('bash', ['-c', script], {}).ended
+    expect(stdout).toMatch(/\n0 0\n$/)
+    expect(stderr).toBe('')
   })
 
   it('takes --json behind -- for a word', async () => {

@@ -4,7 +4,7 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
 const main = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
-const pty = fileURLToPath(new URL('pty.py', import.meta.url))
+const pty = fileURLToPath(new URL('terminal.py', import.meta.url))
 
 export interface Outcome {
   code: number | null
@@ -26,7 +26,9 @@ export class RunningCli {
   #onOutput = () => {}
 
   constructor(command: string, args: string[], env: NodeJS.ProcessEnv) {
-    this.process = spawn(command, args, { env: { ...process.env, SOTTO_DEBUG: '', ...env } })
+    // One thread each: tests run beside each other, and waiting threads spin.
+    const own = { SOTTO_DEBUG: '', OMP_NUM_THREADS: '1' }
+    this.process = spawn(command, args, { env: { ...process.env, ...own, ...env } })
     this.process.stdout.setEncoding('utf8').on('data', (text) => {
       this.stdout += text
       this.#onOutput()

@@ -8,6 +8,7 @@ import { type ExitCode, exitCodes } from '../exit-code.js'
 import { failureLine } from '../failure.js'
 import { LineReader } from '../line-reader.js'
 import { type LoadFlags, openModel } from '../open-model.js'
+import { write } from '../output.js'
 import { printable } from '../printable.js'
 import { type SamplingFlags, samplingOptions } from '../sampling-flags.js'
 
@@ -61,15 +62,13 @@ async function talk(
         const reply = conversation.reply(line)
         if (reply === 'end') return exit
         if ('say' in reply) {
-          const talker = reader.terminal ? process.stdout : process.stderr
-          talker.write(reply.say)
+          await write(reply.say)
           continue
         }
         signals.action = () => reply.stream.abort()
-        const { finishReason, text } = await writeAnswer(reply.stream)
+        const { finishReason } = await writeAnswer(reply.stream)
         if (finishReason !== 'abort') continue
         if (!reader.terminal) return exitCodes.interrupted // nobody is there to go on
-        if (text === '') process.stdout.write('\n') // after the terminal's own ^C
         signals.pause()
       } catch (error) {
         const hint =
