@@ -16,6 +16,7 @@ export class LineReader {
 
   constructor() {
     const { terminal } = this
+    process.stdin.ref?.()
     this.#readline = createInterface({
       input: process.stdin,
       output: terminal ? process.stdout : undefined,
@@ -93,6 +94,8 @@ export class LineReader {
   #end(): void {
     if (this.terminal && this.#answer && !this.interrupted) process.stdout.write('\n') // after Ctrl-D
     this.#ended = true
+    // A pipe that somebody holds open is read ahead even when it is paused, and would keep the process.
+    process.stdin.unref?.() // a file has no such method
     this.#answer?.(undefined)
     this.#answer = undefined
   }

@@ -79,13 +79,13 @@ describe('chat on a terminal', () => {
     const running = startOnTerminal(['chat', real])
     await running.shows(prompt)
     running.type(`${long}\r`)
-    await running.shows(/sea\.\r\n.{40}/s)
+    await running.shows(/sea\.[\r\n]+.{40}/s)
     let seen = running.stdout.length
     running.type('\x03')
     await running.shows(prompt, seen)
     seen = running.stdout.length
     running.type(`${long}\r`)
-    await running.shows(/sea\.\r\n.{40}/s, seen)
+    await running.shows(/sea\.[\r\n]+.{40}/s, seen)
     seen = running.stdout.length
     running.type('\x03')
     await running.shows(prompt, seen)
@@ -128,7 +128,7 @@ describe('chat on a terminal', () => {
     const running = startOnTerminal(['chat', real])
     await running.shows(prompt)
     running.type(`${long}\r`)
-    await running.shows(/sea\.\r\n.{40}/s)
+    await running.shows(/sea\.[\r\n]+.{40}/s)
     const seen = running.stdout.length
     running.type('\x03\x03') // in the terminal's ordinary mode: two signals
     await running.shows(prompt, seen)
