@@ -25,7 +25,13 @@ import { type ChatPart, type StreamResult, TokenStream, type ToolCall } from './
 /** One message of a conversation. */
 export type ChatMessage =
   | { role: 'system' | 'user'; content: string }
-  | { role: 'assistant'; content: string; reasoning?: string; toolCalls?: ToolCall[] }
+  | {
+      role: 'assistant'
+      content: string
+      reasoning?: string
+      toolCalls?: ToolCall[]
+      aborted?: boolean
+    }
   | { role: 'tool'; content: string; toolCallId: string; name?: string }
 
 /** A function that the model may call. */
@@ -244,21 +250,16 @@ export class Chat {
 
   /**
    * Adds a user's text, or messages such as tool results, and streams the answer. The answer joins the history when it ends; an
-   * aborted one with what it had. A failed one leaves the history as it was before the call.
+   * aborted one with what it had, marked `aborted`. A failed one leaves the history as it was before the call.
    *
-   * Errors: `ERR_OPTION_INVALID` while another answer is being written; `ERR_TEMPLATE_MISSING`, `ERR_TEMPLATE_INVALID`,
+   * Errors: `ERR_CHAT_BUSY` while another answer is being written; `ERR_TEMPLATE_MISSING`, `ERR_TEMPLATE_INVALID`,
    * `ERR_PROMPT_TOO_LONG` from the stream.
    */
   send(
     message: string | ChatMessage | ChatMessage[],
     options?: ChatAnswerOptions,
   ): TokenStream<ChatPart> {
-    if (this.#answering) {
-      throw new SottoError(
-        'ERR_OPTION_INVALID',
-        'Expected one answer at a time: await the result of the last send(), or fork() the chat',
-      )
-    }
+    this.#assertIdle()
     const added =
       typeof message === 'string'
         ? [{ role: 'user' as const, content: checkText('message', message) }]
@@ -269,17 +270,25 @@ export class Chat {
     const request = nativeChat(messages, merged)
     this.#answering = true
     try {
-      const state = this.#router.startAnswer<ChatPart>(
+      const state = this.#router.startAnswer(
         native,
         merged.signal,
         (id) => native.submit({ ...request, id }),
         (result) => this.#ended(messages, result),
       )
-      return new TokenStream(state)
+      return new TokenStream<ChatPart>(state)
     } catch (error) {
       this.#answering = false
       throw error
     }
+  }
+
+  #assertIdle(): void {
+    if (!this.#answering) return
+    throw new SottoError(
+      'ERR_CHAT_BUSY',
+      'Expected one answer at a time: await the result of the last send(), or fork() the chat',
+    )
   }
 
   #ended(messages: ChatMessage[], result: StreamResult | undefined): void {
@@ -288,11 +297,13 @@ export class Chat {
     const answer: ChatMessage = { role: 'assistant', content: result.text }
     if (result.reasoning) answer.reasoning = result.reasoning
     if (result.toolCalls.length > 0) answer.toolCalls = result.toolCalls
+    if (result.finishReason === 'abort') answer.aborted = true
     this.#messages = [...messages, answer]
   }
 
-  /** Forgets everything but a system message at the beginning. */
+  /** Forgets everything but a system message at the beginning. Errors: `ERR_CHAT_BUSY`, since the answer would come back. */
   reset(): void {
+    this.#assertIdle()
     const first = this.#messages[0]
     this.#messages = first?.role === 'system' ? [first] : []
   }

@@ -1,5 +1,6 @@
 // embedding.ts: texts to vectors, and documents ranked by a query.
 
+import { onAbort } from './abort.js'
 import { received, SottoError } from './errors.js'
 import { type NativeEmbedding, NativeEventKind, type NativeModel } from './native.js'
 import { abortSignal, checkOptions, checkText, flag, integer, text } from './options.js'
@@ -113,7 +114,7 @@ function runVectors(
       return
     }
     const rows: Float32Array[] = []
-    let cancel = () => {}
+    let letGoOfSignal = () => {}
     const target = {
       finished: false as boolean,
       accept(kind: number, payload: unknown) {
@@ -139,15 +140,14 @@ function runVectors(
     } satisfies EventTarget
     const end = () => {
       target.finished = true
-      signal?.removeEventListener('abort', cancel)
+      letGoOfSignal()
     }
     router.start(
       () => target,
       (id) => {
-        cancel = () => native.cancel(id)
+        letGoOfSignal = onAbort(signal, () => native.cancel(id))
         native.embed({ ...request, id })
       },
     )
-    signal?.addEventListener('abort', cancel, { once: true })
   })
 }

@@ -2,9 +2,11 @@
 
 import { readFileSync } from 'node:fs'
 import { freemem, totalmem } from 'node:os'
+import { onAbort } from './abort.js'
 import { SottoError } from './errors.js'
 import { estimateMemory } from './gguf/estimate.js'
 import { checkModelFile } from './gguf/gate.js'
+import type { GgufFile } from './gguf/reader.js'
 import { checkPaths, Model } from './model.js'
 import { resolveModel } from './models/store.js'
 import { fromNative, type NativeModelOptions, native } from './native.js'
@@ -137,14 +139,20 @@ export async function loadModel(
   const options = checkOptions<LoadOptions>('options', given, loadRules)
   throwIfAborted(options.signal)
   const named = checkPaths(nameOrPath)
-  const paths = typeof named === 'string' ? [await resolveModel(named)] : named
-  const [file] = await Promise.all(paths.map((path) => checkModelFile(path)))
+  const paths = typeof named === 'string' ? allShards(await resolveModel(named)) : named
+  // Only the first file of a model says what the model is; the others hold tensors.
+  const files: GgufFile[] = []
+  for (const path of paths) files.push(await checkModelFile(path, { adapter: files.length > 0 }))
   for (const adapter of options.adapters ?? [])
     await checkModelFile(adapter.path, { adapter: true })
   const cacheType = readCacheType(options.cacheType)
+  const needs = files.map((file, index) => {
+    const contextSize = options.contextSize ?? defaultContext
+    const { weights, total } = estimateMemory(file, { contextSize, ...cacheType })
+    return index === 0 ? total : weights
+  })
   checkMemory(
-    estimateMemory(file!, { contextSize: options.contextSize ?? defaultContext, ...cacheType })
-      .total,
+    needs.reduce((sum, bytes) => sum + bytes),
     options,
   )
   throwIfAborted(options.signal)
@@ -178,14 +186,24 @@ export async function loadModel(
 
   const router = new RequestRouter()
   const abort = new (native().AbortFlag)()
-  const onAbort = () => abort.abort()
-  options.signal?.addEventListener('abort', onAbort, { once: true })
+  const letGoOfSignal = onAbort(options.signal, () => abort.abort())
   const { onProgress } = options
+  // Native code must never see an exception: what onProgress throws ends the load, and the load rejects with it.
+  let thrown: { error: unknown } | undefined
+  const report = (fraction: number) => {
+    if (thrown) return
+    try {
+      onProgress?.({ fraction })
+    } catch (error) {
+      thrown = { error }
+      abort.abort()
+    }
+  }
   try {
     const loaded = await native().Model.load(
       nativeOptions,
       router.onEvents,
-      onProgress && ((fraction) => report(onProgress, fraction)),
+      onProgress && report,
       abort,
     )
     const info = loaded.info()
@@ -215,21 +233,19 @@ export async function loadModel(
     }
     return new Model(loaded, router, { ...info, path: paths[0]!, threads: inUse })
   } catch (error) {
-    throw fromNative(error)
+    throw thrown ? thrown.error : fromNative(error)
   } finally {
-    options.signal?.removeEventListener('abort', onAbort)
+    letGoOfSignal()
   }
 }
 
-// Native code must never see an exception; it belongs to whoever wrote the callback.
-function report(onProgress: NonNullable<LoadOptions['onProgress']>, fraction: number): void {
-  try {
-    onProgress({ fraction })
-  } catch (error) {
-    queueMicrotask(() => {
-      throw error
-    })
-  }
+/** Every shard of a model whose first one is named: native code finds them by itself, and none may get there unseen. */
+function allShards(path: string): string[] {
+  const [, stem, count] = /^(.*)-00001-of-(\d{5})\.gguf$/s.exec(path) ?? []
+  if (stem === undefined) return [path]
+  return Array.from({ length: Number(count) }, (_, index) => {
+    return `${stem}-${String(index + 1).padStart(5, '0')}-of-${count}.gguf`
+  })
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {

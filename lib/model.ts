@@ -99,7 +99,7 @@ export class Model implements AsyncDisposable {
     const state = this.#router.startAnswer(native, signal, (id) =>
       native.submit({ ...request, id }),
     )
-    return new TokenStream(state as never)
+    return new TokenStream(state)
   }
 
   /** Continues a text and resolves with an OpenAI-shaped `text_completion` object. */
@@ -124,7 +124,7 @@ export class Model implements AsyncDisposable {
     const state = this.#router.startAnswer(native, checked.signal, (id) =>
       native.submit({ ...request, id }),
     )
-    return toChatCompletion(this.#name(), await new TokenStream(state as never).result)
+    return toChatCompletion(this.#name(), await new TokenStream(state).result)
   }
 
   /**

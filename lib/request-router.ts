@@ -1,9 +1,10 @@
 // request-router.ts: native events to the requests they belong to. Refers to nothing but requests in flight, so that an idle
 // model can be collected although native code holds the router's function.
 
+import type { StreamResult } from './answer.js'
+import { AnswerFeed } from './answer-feed.js'
 import { SottoError } from './errors.js'
 import type { NativeEvents, NativeModel, NativeResult } from './native.js'
-import { type ChatPart, RequestState, type StreamResult } from './token-stream.js'
 
 /** Hears the events of one request. */
 export interface EventTarget {
@@ -65,21 +66,21 @@ export class RequestRouter {
     }
   }
 
-  /** An answer: a RequestState that receives the events of the request that `submit` starts. */
-  startAnswer<Part extends ChatPart>(
+  /** An answer: an AnswerFeed that receives the events of the request that `submit` starts. */
+  startAnswer(
     native: NativeModel,
     signal: AbortSignal | undefined,
     submit: (id: number) => void,
     onEnd?: (result: StreamResult | undefined) => void,
-  ): RequestState<Part> {
+  ): AnswerFeed {
     if (signal?.aborted) {
-      const state = new RequestState<Part>(native, 0, undefined, onEnd)
+      const state = new AnswerFeed(native, 0, undefined, onEnd)
       state.finish(nothing)
       return state
     }
-    let state: RequestState<Part> | undefined
+    let state: AnswerFeed | undefined
     this.start((id) => {
-      state = new RequestState<Part>(native, id, signal, onEnd)
+      state = new AnswerFeed(native, id, signal, onEnd)
       return state
     }, submit)
     return state!

@@ -1,408 +1,213 @@
-// token-stream.ts: one answer, in every form its readers know: async iterable, web and Node streams, text, result.
-// RequestState is the side that events reach; TokenStream is the side that users hold. The state never refers to the stream,
-// so that a stream nobody holds can be collected, and its request cancelled.
+// token-stream.ts: one answer on its way, in every form its readers know. A thin face: what it knows is in AnswerFeed, so
+// that a stream nobody can reach any more is collected, and its request with it.
 
 import { Readable } from 'node:stream'
 import { ReadableStream } from 'node:stream/web'
-import { type ErrorCode, SottoError } from './errors.js'
-import {
-  NativeEventKind,
-  type NativeLogprobs,
-  type NativeModel,
-  type NativeResult,
-} from './native.js'
+import type { ChatPart, StreamResult, TextPart } from './answer.js'
+import type { AnswerFeed } from './answer-feed.js'
+import { SottoError } from './errors.js'
 
-/** A token and its log-probability: natural logarithm of the softmax over the raw logits, before any sampler. */
-export interface TokenLogprob {
-  token: number
-  logprob: number
-  /** The token's own bytes, possibly part of a character. */
-  bytes: Uint8Array
-}
+export type {
+  ChatPart,
+  FinishReason,
+  ReasoningPart,
+  StreamResult,
+  TextPart,
+  Timings,
+  TokenLogprob,
+  TokenLogprobs,
+  ToolCall,
+  ToolCallPart,
+  Usage,
+} from './answer.js'
 
-export interface TokenLogprobs extends TokenLogprob {
-  /** The most likely tokens, best first, as many as `logprobs` asked for. */
-  top: TokenLogprob[]
-}
-
-export interface TextPart {
-  type: 'text'
-  /** Whole characters, never part of a stop string. One or more tokens, depending on how fast the reader is. */
-  text: string
-  /** Of the tokens of this part, when `logprobs` was asked for. */
-  logprobs?: TokenLogprobs[]
-}
-export interface ReasoningPart {
-  type: 'reasoning'
-  text: string
-}
-export interface ToolCallPart {
-  type: 'toolCall'
-  /** Which of the answer's tool calls this is a piece of, from 0. */
-  index: number
-  /** Set in the first piece. */
-  id: string
-  /** Set in the first piece. */
-  name: string
-  /** The next piece of the arguments' JSON text. */
-  arguments: string
-}
-export type ChatPart = TextPart | ReasoningPart | ToolCallPart
-
-export interface ToolCall {
-  id: string
-  name: string
-  /** JSON text, as the model wrote it. */
-  arguments: string
-}
+const forgotten = new FinalizationRegistry<AnswerFeed>((feed) => feed.abandon())
 
 /**
- * Why an answer ended: `stop` the model ended it or a stop string did, `length` maxTokens, `abort` the caller,
- * `context` no room for another token, `toolCalls` the model calls tools and waits for their results.
- */
-export type FinishReason = 'stop' | 'length' | 'abort' | 'context' | 'toolCalls'
-
-export interface Usage {
-  tokensPrompt: number
-  /** Of the prompt's tokens, those found in the KV cache. */
-  tokensReused: number
-  tokensGenerated: number
-}
-
-/** Milliseconds. */
-export interface Timings {
-  queueMs: number
-  promptMs: number
-  /** From the call to the first token. 0: there was none. */
-  firstTokenMs: number
-  totalMs: number
-  /** Generation speed after the first token. 0: fewer than two tokens. */
-  tokensPerSecond: number
-}
-
-export interface StreamResult {
-  text: string
-  reasoning: string
-  toolCalls: ToolCall[]
-  finishReason: FinishReason
-  /** The stop string that ended the text, which does not contain it. */
-  stopString?: string
-  usage: Usage
-  timings: Timings
-  /** Of every generated token, when `logprobs` was asked for. */
-  logprobs?: TokenLogprobs[]
-}
-
-// A reader this far behind holds its own sequence back; one that has caught up to this lets it go on.
-const highWater = 1024
-const lowWater = 256
-
-interface Waiting<Part> {
-  resolve(result: IteratorResult<Part, undefined>): void
-  reject(error: unknown): void
-}
-
-/** @internal What native events do to one request. */
-export class RequestState<Part extends ChatPart = ChatPart> {
-  readonly result: Promise<StreamResult>
-  /** Keeps the stream from being collected while somebody awaits its result. */
-  keepAlive: unknown
-  reading = false
-  finished = false
-  /** Nobody reads piece by piece: pieces are not kept. */
-  flowing = false
-
-  readonly #native: NativeModel
-  readonly #id: number
-  readonly #onEnd: ((result: StreamResult | undefined) => void) | undefined
-  #resolve!: (result: StreamResult) => void
-  #reject!: (error: unknown) => void
-  #queue: Part[] = []
-  #head = 0
-  #waiting: Waiting<Part> | undefined
-  #error: SottoError | undefined
-  #paused = false
-  #text = ''
-  #reasoning = ''
-  #toolCalls: ToolCall[] = []
-  #logprobs: TokenLogprobs[] | undefined
-  #partLogprobs: TokenLogprobs[] | undefined
-  #signal: AbortSignal | undefined
-  readonly #onAbort = () => this.cancel()
-
-  constructor(
-    native: NativeModel,
-    id: number,
-    signal: AbortSignal | undefined,
-    onEnd?: (result: StreamResult | undefined) => void,
-  ) {
-    this.#native = native
-    this.#id = id
-    this.#onEnd = onEnd
-    this.result = new Promise((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-    })
-    // Who only iterates sees the failure there; it must not count as unhandled here.
-    this.result.catch(() => {})
-    this.#signal = signal
-    signal?.addEventListener('abort', this.#onAbort, { once: true })
-  }
-
-  cancel(): void {
-    if (!this.finished) this.#native.cancel(this.#id)
-  }
-
-  accept(kind: number, payload: unknown): void {
-    switch (kind) {
-      case NativeEventKind.text: {
-        const part: TextPart = { type: 'text', text: payload as string }
-        if (this.#partLogprobs) {
-          part.logprobs = this.#partLogprobs
-          this.#partLogprobs = undefined
-        }
-        this.#text += part.text
-        this.#give(part as Part)
-        return
-      }
-      case NativeEventKind.reasoning:
-        this.#reasoning += payload as string
-        this.#give({ type: 'reasoning', text: payload as string } as Part)
-        return
-      case NativeEventKind.toolCall:
-        this.#acceptToolCall(payload as Omit<ToolCallPart, 'type'>)
-        return
-      case NativeEventKind.logprobs: {
-        const logprobs = payload as NativeLogprobs[]
-        this.#logprobs = (this.#logprobs ?? []).concat(logprobs)
-        this.#partLogprobs = (this.#partLogprobs ?? []).concat(logprobs)
-        return
-      }
-      case NativeEventKind.done:
-        this.finish(payload as NativeResult)
-        return
-      case NativeEventKind.failed: {
-        const { code, message } = payload as { code: ErrorCode; message: string }
-        this.fail(new SottoError(code, message))
-        return
-      }
-    }
-  }
-
-  #acceptToolCall(piece: Omit<ToolCallPart, 'type'>): void {
-    this.#toolCalls[piece.index] ??= { id: '', name: '', arguments: '' }
-    const call = this.#toolCalls[piece.index]!
-    call.id ||= piece.id
-    call.name ||= piece.name
-    call.arguments += piece.arguments
-    this.#give({ type: 'toolCall', ...piece } as Part)
-  }
-
-  #give(part: Part): void {
-    if (this.#waiting) {
-      const { resolve } = this.#waiting
-      this.#waiting = undefined
-      resolve({ value: part, done: false })
-      return
-    }
-    if (this.flowing) return
-    this.#queue.push(part)
-    if (!this.#paused && this.#queue.length - this.#head >= highWater) {
-      this.#paused = true
-      this.#native.pause(this.#id, true)
-    }
-  }
-
-  /** From now on nobody reads piece by piece. */
-  flow(): void {
-    if (this.reading || this.flowing) return
-    this.flowing = true
-    this.#queue = []
-    this.#head = 0
-    this.#resume()
-  }
-
-  #resume(): void {
-    if (!this.#paused) return
-    this.#paused = false
-    this.#native.pause(this.#id, false)
-  }
-
-  next(): Promise<IteratorResult<Part, undefined>> {
-    if (this.#head < this.#queue.length) {
-      const part = this.#queue[this.#head]!
-      this.#head++
-      if (this.#head === this.#queue.length) {
-        this.#queue = []
-        this.#head = 0
-      }
-      if (this.#paused && this.#queue.length - this.#head <= lowWater) this.#resume()
-      return Promise.resolve({ value: part, done: false })
-    }
-    if (this.#error) return Promise.reject(this.#error)
-    if (this.finished) return Promise.resolve({ value: undefined, done: true })
-    return new Promise((resolve, reject) => {
-      this.#waiting = { resolve, reject }
-    })
-  }
-
-  finish(end: NativeResult): void {
-    const toolCalls = this.#toolCalls.filter((call) => call !== undefined)
-    const generationMs = end.totalMs - end.firstTokenMs
-    const result: StreamResult = {
-      text: this.#text,
-      reasoning: this.#reasoning,
-      toolCalls,
-      finishReason:
-        end.finishReason === 'stop' && toolCalls.length > 0 ? 'toolCalls' : end.finishReason,
-      usage: {
-        tokensPrompt: end.tokensPrompt,
-        tokensReused: end.tokensReused,
-        tokensGenerated: end.tokensGenerated,
-      },
-      timings: {
-        queueMs: end.queueMs,
-        promptMs: end.promptMs,
-        firstTokenMs: end.firstTokenMs,
-        totalMs: end.totalMs,
-        tokensPerSecond:
-          end.tokensGenerated > 1 && generationMs > 0
-            ? ((end.tokensGenerated - 1) / generationMs) * 1000
-            : 0,
-      },
-    }
-    if (end.stopString) result.stopString = end.stopString
-    if (this.#logprobs) result.logprobs = this.#logprobs
-    this.#end()
-    this.#onEnd?.(result)
-    this.#resolve(result)
-    this.#waiting?.resolve({ value: undefined, done: true })
-    this.#waiting = undefined
-  }
-
-  fail(error: SottoError): void {
-    if (this.finished) return
-    this.#error = error
-    this.#end()
-    this.#onEnd?.(undefined)
-    this.#reject(error)
-    this.#waiting?.reject(error)
-    this.#waiting = undefined
-  }
-
-  #end(): void {
-    this.finished = true
-    this.keepAlive = undefined
-    this.#signal?.removeEventListener('abort', this.#onAbort)
-    this.#signal = undefined
-  }
-}
-
-// A stream that is collected unread has no reader left: its request stops.
-const abandoned = new FinalizationRegistry<RequestState<never>>((state) => state.cancel())
-
-/**
- * An answer that is being written. Read it in one way, once: `for await`, `toReadableStream()`, `toReadable()`, `text()`;
- * `result` can be awaited beside any of them.
+ * One answer on its way. Read it once, in one of these forms:
  *
- * Aborting is not a failure: the stream ends, and its result says `finishReason: 'abort'`. Failures reject with a
- * `SottoError`. Leaving a `for await` early aborts.
+ * - `for await (const part of stream)`: the parts as they come; leaving the loop ends the request;
+ * - `await stream.result`: the whole answer with usage and timings; also after the loop;
+ * - `await stream.text()`: the text alone;
+ * - `stream.toReadableStream()`, `stream.toReadable()`: the text as a web stream or a Node stream.
+ *
+ * An aborted stream ends normally with `finishReason: 'abort'`. A failed one throws a {@link SottoError} to its reader and
+ * rejects `result`. A reader that falls more than 1,024 parts behind pauses its own request until it has caught up; other
+ * requests go on. A stream that is dropped unread, and whose `result` nobody asked for, is cancelled when it is collected.
  *
  * @example
  * ```ts
  * import { loadModel } from 'sotto'
  * await using model = await loadModel('smollm2-135m-instruct')
- * const stream = model.complete('Once upon a time', { maxTokens: 64 })
+ * const stream = model.complete('Once upon a time', { maxTokens: 16 })
  * for await (const { text } of stream) process.stdout.write(text)
  * const { finishReason, usage } = await stream.result
+ * console.log(finishReason, usage.tokensGenerated)
  * ```
  */
 export class TokenStream<Part extends ChatPart = TextPart>
-  implements AsyncIterable<Part>, AsyncDisposable
+  implements AsyncIterable<Part, undefined, undefined>, AsyncDisposable
 {
-  readonly #state: RequestState<Part>
+  readonly #feed: AnswerFeed
 
-  /** @internal */
-  constructor(state: RequestState<Part>) {
-    this.#state = state
-    abandoned.register(this, state as unknown as RequestState<never>, state)
+  /** @internal Streams come from Model.complete and Chat.send. */
+  constructor(feed: AnswerFeed) {
+    this.#feed = feed
+    forgotten.register(this, feed)
   }
 
-  /** Resolves when the answer has ended, with all of it. Without another reader the answer is not held back. */
+  /**
+   * The parts, as they come. Whoever starts late gets what was missed in one part a kind.
+   *
+   * @throws {SottoError} ERR_STREAM_LOCKED when the stream has a reader already.
+   */
+  [Symbol.asyncIterator](): AsyncIterableIterator<Part, undefined, undefined> {
+    if (!this.#feed.attach()) {
+      throw new SottoError(
+        'ERR_STREAM_LOCKED',
+        'Expected a stream without a reader, received one that is being read: read it once and keep what you need, or use stream.result',
+      )
+    }
+    return new PartIterator<Part>(this.#feed, this)
+  }
+
+  /**
+   * Resolves when the answer has ended, whichever way; rejects when it failed. Without a reader the answer flows to its end;
+   * with one it advances as far as it is read.
+   *
+   * @example
+   * ```ts
+   * const { text, finishReason, timings } = await model.complete('2 + 2 =', { maxTokens: 4 }).result
+   * ```
+   */
   get result(): Promise<StreamResult> {
-    if (!this.#state.finished) this.#state.keepAlive = this
-    // A reader may still come in this turn of the event loop (`const { result } = stream; for await …`).
-    setImmediate(() => this.#state.flow())
-    return this.#state.result
+    return this.#feed.result
   }
 
-  /** The whole text of the answer. */
+  /**
+   * The whole text, once it is there.
+   *
+   * @example
+   * ```ts
+   * const text = await model.complete('Once upon a time', { maxTokens: 16 }).text()
+   * ```
+   */
   async text(): Promise<string> {
     return (await this.result).text
   }
 
-  /** Stops the answer within one token or one prefill chunk. Idempotent. */
-  abort(): void {
-    this.#state.cancel()
-  }
-
-  [Symbol.asyncIterator](): AsyncIterableIterator<Part, undefined> {
-    const state = this.#state
-    if (state.reading || state.flowing) {
-      throw new SottoError(
-        'ERR_OPTION_INVALID',
-        'Expected one reader a stream: this one is being read already',
-      )
-    }
-    state.reading = true
-    const stream = this // an iterator in use keeps its stream from being collected
-    return {
-      next: () => state.next(),
-      async return() {
-        stream.abort()
-        return { value: undefined, done: true }
-      },
-      [Symbol.asyncIterator]() {
-        return this
-      },
-    }
-  }
-
-  /** A web stream of text; reasoning and tool calls are left out. */
+  /**
+   * The text as a web stream of strings, without reasoning and tool calls. Cancelling it ends the request.
+   *
+   * @throws {SottoError} ERR_STREAM_LOCKED when the stream has a reader already.
+   *
+   * @example
+   * ```ts
+   * const body = model.complete('Once upon a time').toReadableStream().pipeThrough(new TextEncoderStream())
+   * return new Response(body, { headers: { 'content-type': 'text/plain; charset=utf-8' } })
+   * ```
+   */
   toReadableStream(): ReadableStream<string> {
-    const parts = this[Symbol.asyncIterator]()
-    return new ReadableStream<string>({
-      async pull(controller) {
-        while (true) {
-          const { value, done } = await parts.next()
-          if (done) return controller.close()
-          if (value.type !== 'text') continue
-          return controller.enqueue(value.text)
-        }
+    const pieces = this.#pieces()
+    return new ReadableStream<string>(
+      {
+        async pull(controller) {
+          const { value, done } = await pieces.next()
+          if (done) controller.close()
+          else controller.enqueue(value)
+        },
+        cancel: () => pieces.leave(),
       },
-      async cancel() {
-        await parts.return?.()
+      { highWaterMark: 0 },
+    )
+  }
+
+  /**
+   * The text as a Node stream of UTF-8, without reasoning and tool calls. Destroying it ends the request.
+   *
+   * @throws {SottoError} ERR_STREAM_LOCKED when the stream has a reader already.
+   *
+   * @example
+   * ```ts
+   * model.complete('Once upon a time').toReadable().pipe(process.stdout)
+   * ```
+   */
+  toReadable(): Readable {
+    const pieces = this.#pieces()
+    return new Readable({
+      encoding: 'utf8',
+      read() {
+        pieces.next().then(
+          ({ value, done }) => this.push(done ? null : value, 'utf8'),
+          (error) => this.destroy(error),
+        )
+      },
+      destroy(error, callback) {
+        pieces.leave()
+        callback(error)
       },
     })
   }
 
-  /** A Node stream of UTF-8 text; reasoning and tool calls are left out. */
-  toReadable(): Readable {
-    const parts = this[Symbol.asyncIterator]()
-    async function* texts() {
-      try {
-        for await (const part of parts) if (part.type === 'text') yield part.text
-      } finally {
-        await parts.return?.()
-      }
-    }
-    return Readable.from(texts(), { objectMode: false, encoding: 'utf8' })
+  /** Ends the request within a token, or within a chunk of its prompt. What is there stays readable. May be called twice. */
+  abort(): void {
+    this.#feed.cancel()
   }
 
-  /** Aborts, and waits for the end. */
+  /** Aborts, and resolves when the request has left the model. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.abort()
-    this.#state.flow()
-    await this.#state.result.catch(() => {})
+    await this.result.catch(() => {})
+  }
+
+  /** Eager, so that the lock is taken where the caller sees it. */
+  #pieces(): PieceReader {
+    return new PieceReader(this[Symbol.asyncIterator]())
+  }
+}
+
+class PartIterator<Part> implements AsyncIterableIterator<Part, undefined, undefined> {
+  readonly #feed: AnswerFeed
+  /** Keeps the stream from being collected while somebody may still call next(). */
+  readonly stream: unknown
+
+  constructor(feed: AnswerFeed, stream: unknown) {
+    this.#feed = feed
+    this.stream = stream
+  }
+
+  next(): Promise<IteratorResult<Part, undefined>> {
+    return this.#feed.read() as Promise<IteratorResult<Part, undefined>>
+  }
+
+  return(): Promise<IteratorResult<Part, undefined>> {
+    this.#feed.leave()
+    return Promise.resolve({ value: undefined, done: true })
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+}
+
+/** The texts of an answer that are not empty. */
+class PieceReader {
+  readonly #parts: AsyncIterableIterator<{ type: string; text: string }, undefined>
+
+  constructor(parts: AsyncIterableIterator<{ type: string; text: string }, undefined>) {
+    this.#parts = parts
+  }
+
+  async next(): Promise<IteratorResult<string, undefined>> {
+    for (;;) {
+      const step = await this.#parts.next()
+      if (step.done) return step
+      const { type, text } = step.value
+      if (type === 'text' && text !== '') return { value: text, done: false }
+    }
+  }
+
+  leave(): void {
+    this.#parts.return?.()
   }
 }

@@ -43,7 +43,7 @@ describe('chat on the real model', () => {
   it('refuses a second answer while one is being written', async () => {
     const chat = model.chat({ maxTokens: 20 })
     const stream = chat.send('Hi')
-    await expectCode('ERR_OPTION_INVALID', () => chat.send('Hello?'))
+    await expectCode('ERR_CHAT_BUSY', () => chat.send('Hello?'))
     await stream.result
     await chat.send('Now?').result
   })
@@ -56,7 +56,7 @@ describe('chat on the real model', () => {
       if (part.type === 'text') text += part.text
       if (text.length > 30) stream.abort()
     }
-    expect(chat.history.at(-1)).toEqual({ role: 'assistant', content: text })
+    expect(chat.history.at(-1)).toEqual({ role: 'assistant', content: text, aborted: true })
   })
 
   it('resolves createChatCompletion with an OpenAI-shaped object', async () => {

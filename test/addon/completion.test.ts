@@ -329,7 +329,7 @@ describe('abort', () => {
   it('a stream has one reader', async () => {
     const stream = model.complete('Once', { maxTokens: 2 })
     for await (const _ of stream);
-    await expectCode('ERR_OPTION_INVALID', async () => {
+    await expectCode('ERR_STREAM_LOCKED', async () => {
       for await (const _ of stream);
     })
   })
