@@ -225,7 +225,8 @@ int32_t Scheduler::Loop::Decode() {
   for (const SequencePtr& sequence : running_) {
     if (sequence->chunk > 1) abortable_.push_back(sequence->request->control.get());
   }
-  const auto turn = pool_->Turn();
+  const auto turn = pool_->Turn([this] { return AbortCallback(this); });
+  if (!turn) return 2;
   try {
     const int32_t status = llama_decode(context_.get(), batch_->get());
     if (status == 0) llama_synchronize(context_.get());
@@ -376,7 +377,8 @@ void Scheduler::Loop::Retire(Sequence& sequence) {
 
 bool Scheduler::Loop::StepEmbeddings() {
   if (!embedder_ || embedder_->idle()) return false;
-  const auto turn = pool_->Turn();
+  const auto turn = pool_->Turn([this] { return closing_.load(); });
+  if (!turn) return false;
   embedding_ = true;
   embedder_->Step(events_);
   embedding_ = false;
@@ -389,7 +391,7 @@ void Scheduler::Loop::RunMeasure(MeasureCommand& command) {
     const PrefixCache::Lease lease = cache_->Acquire({}, {}, false);
     if (lease.id >= 0) {
       const llama_token bos = llama_vocab_bos(model_->vocab());
-      const auto turn = pool_->Turn();
+      const auto turn = pool_->Turn([this] { return closing_.load(); });
       const int generation = llama_n_threads(context_.get()), prompt = llama_n_threads_batch(context_.get());
       llama_set_n_threads(context_.get(), command.threads, prompt);
       Clock::time_point start;

@@ -5,9 +5,11 @@
 #include <ggml-cpp.h>
 #include <ggml-cpu.h>
 
+#include <functional>
 #include <memory>
-#include <mutex>
 #include <vector>
+
+#include "base/turnstile.h"
 
 namespace sotto {
 
@@ -30,14 +32,14 @@ class ThreadPool {
   ggml_threadpool_t get() const { return pool_; }
   int size() const { return size_; }
 
-  // Held while a graph runs on the pool.
-  [[nodiscard]] std::unique_lock<std::mutex> Turn() { return std::unique_lock(turn_); }
+  // Held while a graph runs on the pool. Empty when `give_up` said so before it was our turn.
+  [[nodiscard]] Turnstile::Turn Turn(const std::function<bool()>& give_up) { return turnstile_.Enter(give_up); }
 
  private:
   ThreadPool(const ThreadOptions& options, int size);
   int size_;
   ggml_threadpool_t pool_ = nullptr;
-  std::mutex turn_;
+  Turnstile turnstile_;
 };
 
 }  // namespace sotto
