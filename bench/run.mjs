@@ -40,8 +40,8 @@ async function prepare() {
     if (!existsSync(path)) makeTinyModel(path, { shape, type: 'Q4_0' })
   }
   if (!existsSync(join(here, 'build', 'bin', 'llama-bench'))) {
-    await vendor({ tools: true })
-    const source = join(here, '..', 'native', 'ggml', 'llama.cpp')
+    const source = join(here, 'llama.cpp')
+    await vendor({ target: source, tools: true })
     const flags = [
       'BUILD_SHARED_LIBS=OFF',
       'GGML_NATIVE=ON',
@@ -49,6 +49,7 @@ async function prepare() {
       'LLAMA_OPENSSL=OFF',
       'LLAMA_BUILD_TESTS=OFF',
       'LLAMA_BUILD_EXAMPLES=OFF',
+      'LLAMA_BUILD_APP=OFF',
       'LLAMA_BUILD_UI=OFF',
       'LLAMA_USE_PREBUILT_UI=OFF',
     ]

@@ -1,6 +1,6 @@
 // vendor.mjs: brings the llama.cpp sources named in native/ggml/UPSTREAM.json: one npm tarball, checked by its integrity hash,
-// and out of it a git bundle, checked by its commit. Does nothing when they are there already. `--tools` adds upstream's
-// own programs, which only the bench builds.
+// and out of it a git bundle, checked by its commit. Does nothing when they are there already. With `tools` upstream's own
+// programs come along, which only the bench builds, from a folder of its own: the package ships what is in native/ggml.
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -13,17 +13,15 @@ import { Progress, StepError } from './progress.mjs'
 
 const run = promisify(execFile)
 const folder = join(dirname(fileURLToPath(import.meta.url)), '..', 'native', 'ggml')
-const target = join(folder, 'llama.cpp')
-const stampFile = join(target, '.vendored')
+const home = join(folder, 'llama.cpp')
 
 // Nothing of upstream's tests, tools, documents and media is needed to build the library.
 const paths = ['CMakeLists.txt', 'LICENSE', 'cmake', 'common', 'ggml', 'include', 'src', 'vendor']
 const toolPaths = ['tools', 'AUTHORS']
 
-export function isVendored({ tools = false } = {}) {
-  if (!existsSync(stampFile)) return false
-  if (tools && !existsSync(join(target, 'tools'))) return false
-  return readFileSync(stampFile, 'utf8') === stamp()
+export function isVendored(target = home) {
+  const stampFile = join(target, '.vendored')
+  return existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp()
 }
 
 function stamp() {
@@ -31,12 +29,12 @@ function stamp() {
   return `${integrity} ${commit}`
 }
 
-export async function vendor({ tools = false } = {}) {
-  if (isVendored({ tools })) return
+export async function vendor({ target = home, tools = false } = {}) {
+  if (isVendored(target)) return
   const upstream = JSON.parse(readFileSync(join(folder, 'UPSTREAM.json'), 'utf8'))
   const step = `Fetching llama.cpp ${upstream.tag}`
   const bar = new Progress(step)
-  const work = await mkdtemp(join(folder, '.vendor-'))
+  const work = await mkdtemp(join(dirname(target), '.vendor-'))
   try {
     bar.update(0, `npm pack ${upstream.package}@${upstream.version}`)
     const tarball = await pack(upstream, work, step, bar)
@@ -151,7 +149,7 @@ async function tool(step, command, args) {
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  await vendor({ tools: process.argv.includes('--tools') }).catch((error) => {
+  await vendor().catch((error) => {
     console.error(error instanceof StepError ? error.message : error)
     process.exitCode = 1
   })

@@ -53,6 +53,30 @@ it('closing while requests are being prepared loses none of them', async () => {
   for (const end of await Promise.all(ends)) expect(['ended', 'ERR_MODEL_CLOSED']).toContain(end)
 })
 
+it('aborting, reading and embedding while it closes are harmless', async () => {
+  const outcome = await runScript(`
+const ends = new Set(['stop', 'length', 'abort', 'ERR_MODEL_CLOSED', 'ERR_ABORTED'])
+for (let i = 0; i < 60; i++) {
+  const model = await sotto.loadModel(${JSON.stringify(inject('models').tiny)}, { contextSize: 1024 })
+  const controllers = Array.from({ length: 4 }, () => new AbortController())
+  const said = controllers.map(({ signal }, j) =>
+    (j < 3 ? model.complete('Once', { signal, ignoreEos: true }).result : model.embed('Once', { signal })).then(
+      (result) => result.finishReason ?? 'stop',
+      (error) => error.code,
+    ),
+  )
+  if (i % 3) await new Promise((resolve) => setTimeout(resolve, i % 7))
+  const closing = model.close()
+  // The scheduler ends on another thread meanwhile.
+  for (const started = performance.now(); performance.now() - started < i % 4; );
+  for (const controller of controllers) controller.abort()
+  await Promise.all([closing, model.close()])
+  for (const end of await Promise.all(said)) if (!ends.has(end)) console.log(end)
+}
+console.log('done')`)
+  expect(outcome).toEqual({ code: 0, signal: null, stdout: 'done\n', stderr: '' })
+})
+
 it('an abort stops a load with ERR_ABORTED', async () => {
   const controller = new AbortController()
   await expectCode('ERR_ABORTED', () =>

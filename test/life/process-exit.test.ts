@@ -60,12 +60,18 @@ describe.each(stages)('%s', (_, source) => {
     expect(outcome.stderr).not.toMatch(/assert|Segmentation|terminate called/i)
   })
 
-  it('SIGTERM ends it', async () => {
+  // Other libraries do this, and then nobody tells native code before static destructors run beside its threads.
+  it('process.exit without exit listeners ends the same', async () => {
+    const end = "process.removeAllListeners('exit'); process.exit(7)"
+    expect(await runScript(text(end))).toEqual({ code: 7, signal: null, stdout: '', stderr: '' })
+  })
+
+  it.each(['SIGTERM', 'SIGINT'] as const)('%s ends it', async (signal) => {
     const outcome = await runScript(
       text("console.log('now'); globalThis.count = -1e9; setInterval(() => {}, 1000)"),
-      { kill: { on: 'now', signal: 'SIGTERM' } },
+      { kill: { on: 'now', signal } },
     )
-    expect(outcome).toMatchObject({ code: null, signal: 'SIGTERM', stderr: '' })
+    expect(outcome).toMatchObject({ code: null, signal, stderr: '' })
   })
 })
 

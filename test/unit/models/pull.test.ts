@@ -262,7 +262,9 @@ describe('downloads', () => {
   )
 
   it('a store that cannot be written is ERR_DISK', async () => {
-    process.env['SOTTO_HOME'] = '/proc/sotto'
+    // A file where the folder would be: root may write into every folder, and Node's mkdir never ends under /proc.
+    writeFileSync(join(home, 'file'), '')
+    process.env['SOTTO_HOME'] = join(home, 'file', 'sotto')
     await expectCode('ERR_DISK', () => pullModel(url()))
   })
 })
