@@ -25,8 +25,15 @@ export const drivers = {
   ],
   sotto: (model, { tokens, threads }) =>
     node('sotto-generate.mjs', model, String(tokens), String(threads)),
-  'sotto, JS blocked half of the time': (model, { tokens, threads }) =>
-    node('sotto-generate.mjs', model, String(tokens), String(threads), 'blocked'),
+  'sotto, JS blocked in a wait': (model, { tokens, threads }) =>
+    node('sotto-generate.mjs', model, String(tokens), String(threads), 'waiting'),
+  'sotto, JS blocked by computing': (model, { tokens, threads }) =>
+    node('sotto-generate.mjs', model, String(tokens), String(threads), 'computing'),
+  // A core for JavaScript: what its computing costs when it does not take one from the engine.
+  'sotto, one thread less': (model, { tokens, threads }) =>
+    node('sotto-generate.mjs', model, String(tokens), String(threads - 1)),
+  'sotto, one thread less, JS blocked by computing': (model, { tokens, threads }) =>
+    node('sotto-generate.mjs', model, String(tokens), String(threads - 1), 'computing'),
   'node-llama-cpp': (model, { tokens, threads }) =>
     node('peer-generate.mjs', model, String(tokens), String(threads)),
 }

@@ -1,5 +1,5 @@
 // run.mjs: the bench: trials × drivers, each in a fresh process, interleaved, medians. Writes bench/results/<trial>.csv with the
-// machine in its header. `npm run bench -- [--repeats 5] [--trial generation|latency] [--shapes smol,oneb] [--no-peer]`.
+// machine in its header. `npm run bench -- [--repeats 5] [--trial generation|latency|long] [--shapes smol,oneb] [--no-peer]`.
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
@@ -77,6 +77,8 @@ async function prepare() {
 
 const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)]
 const round = (value) => Number(value.toFixed(2))
+// Runs side by side meet the same mood of the machine: the median of their ratios wavers less than the ratio of medians.
+const of = (list, others) => round(median(list.map((value, i) => value / others[i])))
 const machine = `# ${cpus()[0].model}, ${threads} threads, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, ${process.platform}-${process.arch}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}`
 
 function save(name, rows) {
@@ -102,7 +104,6 @@ function generation() {
         list.push(tokensPerSecond(must(command, args, { cwd: here })))
       }
     }
-    const yardstick = median(samples.get('llama-bench'))
     for (const [driver, list] of samples) {
       rows.push({
         shape: `${shape} Q4_0`,
@@ -110,7 +111,8 @@ function generation() {
         tokensPerSecond: round(median(list)),
         least: round(Math.min(...list)),
         most: round(Math.max(...list)),
-        ofLlamaBench: round(median(list) / yardstick),
+        ofLlamaBench: of(list, samples.get('llama-bench')),
+        ofSotto: of(list, samples.get('sotto')),
       })
     }
   }
@@ -119,39 +121,45 @@ function generation() {
 
 function long() {
   const model = join(here, 'models', 'smol-Q4_0.gguf')
-  const runs = Array.from({ length: Math.min(3, repeats) }, () =>
+  const generate = (tokens) =>
     JSON.parse(
       must(process.execPath, [
         '--expose-gc',
         join(here, 'trials', 'sotto-generate.mjs'),
         model,
-        '4000',
+        String(tokens),
         String(threads),
       ]),
-    ),
-  )
-  const short = JSON.parse(
-    must(process.execPath, [
-      '--expose-gc',
-      join(here, 'trials', 'sotto-generate.mjs'),
-      model,
-      '400',
-      String(threads),
-    ]),
-  )
+    )
+  const times = Math.min(3, repeats)
+  const short = Array.from({ length: times }, () => generate(400))
+  const yardstick = []
+  const runs = Array.from({ length: times }, () => {
+    const [command, ...args] = drivers['llama-bench'](model, { tokens: 4000, threads })
+    yardstick.push(tokensPerSecond(must(command, args)))
+    return generate(4000)
+  })
+  const middle = (list, what) => round(median(list.map((run) => run[what])))
+  const speeds = runs.map((run) => run.tokensPerSecond)
   save('long', [
-    { what: 'heap growth over 400 tokens, KB', value: round(short.heapGrowthBytes / 1024) },
+    { what: 'llama-bench, 4,000 tokens, tokens/s', value: round(median(yardstick)) },
+    { what: 'sotto through for await, tokens/s', value: round(median(speeds)) },
+    { what: 'sotto of llama-bench', value: of(speeds, yardstick) },
+    {
+      what: 'JS thread, us a token, tokens 1 to 2,000',
+      value: middle(runs, 'firstHalfUs'),
+    },
+    {
+      what: 'JS thread, us a token, tokens 2,001 to 4,000',
+      value: middle(runs, 'secondHalfUs'),
+    },
+    {
+      what: 'heap growth over 400 tokens, KB',
+      value: round(middle(short, 'heapGrowthBytes') / 1024),
+    },
     {
       what: 'heap growth over 4,000 tokens, KB',
-      value: round(median(runs.map((run) => run.heapGrowthBytes)) / 1024),
-    },
-    {
-      what: 'native tokens/s over 4,000 tokens',
-      value: round(median(runs.map((run) => run.nativeTokensPerSecond))),
-    },
-    {
-      what: 'through for await, tokens/s',
-      value: round(median(runs.map((run) => run.tokensPerSecond))),
+      value: round(middle(runs, 'heapGrowthBytes') / 1024),
     },
   ])
 }

@@ -32,7 +32,10 @@ const nativeNames: Record<SamplerName, string> = {
 export interface SamplingOptions {
   /** Order of the samplers. Default: penalties, dry, topNSigma, topK, typicalP, topP, minP, xtc, temperature. */
   samplers?: SamplerName[]
-  /** 0 … 2^32 − 2: the same seed gives the same text. Default: random. */
+  /**
+   * 0 … 2^32 − 2: the same seed gives the same text, as long as the arithmetic is the same: a prefix from the cache or company
+   * in the batch may round differently, `reusePrefix: false` and one answer at a time do not. Default: random.
+   */
   seed?: number
   /** 0 … 100; 0 always takes the most likely token. Default 0.8. */
   temperature?: number
@@ -60,7 +63,7 @@ export interface SamplingOptions {
   dryBase?: number
   /** Repetitions up to this many tokens are free. Default 2. */
   dryAllowedLength?: number
-  /** How far back DRY looks, in tokens; −1: the training context. Default −1. */
+  /** How far back DRY looks, in tokens; −1: the training context. Default 64. */
   dryPenaltyLastN?: number
   /** Texts that end a repetition. Default: newline, colon, quote, asterisk. */
   drySequenceBreakers?: string[]
@@ -137,7 +140,7 @@ export function nativeSampling(options: SamplingOptions): NativeSampling {
     dryMultiplier: options.dryMultiplier ?? 0,
     dryBase: options.dryBase ?? 1.75,
     dryAllowedLength: options.dryAllowedLength ?? 2,
-    dryPenaltyLastN: options.dryPenaltyLastN ?? -1,
+    dryPenaltyLastN: options.dryPenaltyLastN ?? 64,
     drySequenceBreakers: options.drySequenceBreakers ?? ['\n', ':', '"', '*'],
     mirostat: options.mirostat ?? 0,
     mirostatTau: options.mirostatTau ?? 5,

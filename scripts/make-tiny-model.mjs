@@ -103,7 +103,7 @@ function learnVocabulary(size) {
 function bpeMetadata(vocabularySize, template) {
   const { vocabulary, merges } = learnVocabulary(500)
   const tokens = [...vocabulary, ...specials]
-  while (tokens.length < vocabularySize) tokens.push(`<|filler_${tokens.length}|>`)
+  while (tokens.length < vocabularySize) tokens.push(`Ġfiller${tokens.length}`)
   const end = tokens.indexOf('<|endoftext|>')
   return {
     tokens,

@@ -45,12 +45,14 @@ console.log(
   JSON.stringify({
     firstTokenMs: first.timings.firstTokenMs,
     sharedFirstTokenMs: second.timings.firstTokenMs,
+    sharedOfFirst: second.timings.firstTokenMs / first.timings.firstTokenMs,
     tokensReused: second.usage.tokensReused,
     aborts: aborts.length,
     abortP50Ms: aborts[Math.floor(aborts.length * 0.5)],
     abortP99Ms: aborts[Math.min(aborts.length - 1, Math.floor(aborts.length * 0.99))],
     idleDelayP99Ms: idle,
     generatingDelayP99Ms: busy,
+    delayAboveIdleMs: busy - idle,
   }),
 )
 await model.close()

@@ -4,7 +4,7 @@
 
 namespace sotto {
 
-Failure DescribeException(std::exception_ptr exception) {
+Failure DescribeException(const std::exception_ptr& exception) {
   try {
     std::rethrow_exception(exception);
   } catch (const Error& error) {

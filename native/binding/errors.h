@@ -14,7 +14,7 @@ struct Failure {
   ErrorCode code = ErrorCode::kInternal;
   std::string message;
 };
-Failure DescribeException(std::exception_ptr exception);
+Failure DescribeException(const std::exception_ptr& exception);
 
 // Raw on purpose: works while the environment is being torn down, where node-addon-api would throw.
 napi_value MakeError(napi_env env, ErrorCode code, const std::string& message);

@@ -64,7 +64,7 @@ bool Queue(napi_env env, const char* name, std::unique_ptr<Job> job) {
     napi_delete_async_work(env, job->handle);
     return false;
   }
-  job.release();  // Complete takes it
+  (void)job.release();  // Complete takes it
   return true;
 }
 

@@ -24,7 +24,7 @@ std::shared_ptr<ProgressPipe> ProgressPipe::Create(Napi::Env env, std::optional<
                                       Finalized, pipe.get(), Deliver, &pipe->function_) != napi_ok) {
     throw Napi::Error::New(env);
   }
-  own.release();
+  (void)own.release();
   napi_unref_threadsafe_function(env, pipe->function_);
   return pipe;
 }

@@ -69,7 +69,7 @@ std::string SchemaToGrammar(const std::string& json_schema) {
   const LogCapture log;
   std::string reason;
   try {
-    const std::string grammar = json_schema_to_grammar(common_json::parse(schema));
+    std::string grammar = json_schema_to_grammar(common_json::parse(schema));
     CheckGbnf(grammar, nullptr);
     return grammar;
   } catch (const std::exception& exception) {

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/probe.h"
 
 namespace sotto {
 namespace {
@@ -104,6 +105,7 @@ void Scheduler::Loop::Take(std::vector<Command>&& commands) {
     }
     auto sequence = std::make_unique<Sequence>(std::move(request), model_->vocab());
     sequence->arrival = ++arrivals_;
+    SOTTO_PROBE2(request__queued, sequence->request->id, sequence->prompt_length);
     waiting_.push_back(std::move(sequence));
   }
 }
@@ -156,6 +158,7 @@ Scheduler::Loop::Admission Scheduler::Loop::TryAdmit(Sequence& sequence) {
   if (sequence.reused < 0) {
     sequence.reused = lease.reused;
     sequence.admitted = Clock::now();
+    SOTTO_PROBE2(request__admitted, sequence.request->id, lease.reused);
   }
   return Admission::kAdmitted;
 }
@@ -202,7 +205,9 @@ bool Scheduler::Loop::Step() {
   planner_.Plan(running_, *batch_);
   if (batch_->size() == 0) return false;
   const auto start = Clock::now();
+  SOTTO_PROBE2(step__begin, batch_->size(), running_.size());
   const int32_t status = Decode();
+  SOTTO_PROBE2(step__end, batch_->size(), status);
   if (status == 0) {
     planner_.Measured(MillisecondsBetween(start, Clock::now()));
     Advance();
@@ -309,7 +314,10 @@ bool Scheduler::Loop::Sample(Sequence& sequence) {
     Fail(sequence, ErrorCode::kDecodeFailed, std::string("Sampling failed: ") + exception.what());
     return false;
   }
-  if (sequence.generated == 0) sequence.first_token = Clock::now();
+  if (sequence.generated == 0) {
+    sequence.first_token = Clock::now();
+    SOTTO_PROBE1(request__first__token, request.id);
+  }
   if (!request.ignore_eos && llama_vocab_is_eog(model_->vocab(), token)) {
     Finish(sequence, FinishReason::kStop);
     return false;
@@ -360,11 +368,13 @@ void Scheduler::Loop::Finish(Sequence& sequence, FinishReason reason, std::strin
   result.tokens_prompt = sequence.prompt_length;
   result.tokens_reused = std::max(sequence.reused, 0);
   result.tokens_generated = sequence.generated;
+  SOTTO_PROBE3(request__done, request.id, int(reason), sequence.generated);
   events_.push_back(Event::Done(request.id, std::move(result)));
   Retire(sequence);
 }
 
 void Scheduler::Loop::Fail(Sequence& sequence, ErrorCode code, const std::string& message) {
+  SOTTO_PROBE2(request__failed, sequence.request->id, int(code));
   events_.push_back(Event::Failed(sequence.request->id, code, message));
   Retire(sequence);
 }

@@ -1,5 +1,5 @@
 // schema-limits.h: what a JSON schema may ask of upstream's common/json-schema-to-grammar, which recurses along nesting, references
-// and rule names, copies a schema for each of its types, and ignores limits that it cannot express. threats.md (18), (19).
+// and rule names, copies a schema for each of its types, and ignores limits that it cannot express.
 #pragma once
 
 #include <string>

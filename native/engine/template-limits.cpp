@@ -33,7 +33,6 @@ thread_local TemplateBudget* current_budget = nullptr;
 
 using jinja::cast_stmt;
 using jinja::context;
-using jinja::is_stmt;
 using jinja::is_val;
 using jinja::statement;
 using jinja::statement_ptr;

@@ -1,5 +1,5 @@
 // template-limits.h: bounds for chat templates. A template comes from a file and is a program; upstream's Jinja interpreter has
-// no limit on steps, memory or recursion, and writes every number of a range() into a list. threats.md (14).
+// no limit on steps, memory or recursion, and writes every number of a range() into a list.
 //
 // So the text is checked before it is parsed (size, nesting, length of expressions: upstream's parser recurses), and the parsed
 // program is rewritten: statements count their steps and output, and whatever can make a value larger than its parts asks first.

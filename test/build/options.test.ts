@@ -1,4 +1,5 @@
-// options.test.ts: each build option either builds or says in one sentence what is missing. The BLAS build is made and run.
+// options.test.ts: each build option either builds or says in one sentence what is missing. The builds with BLAS and with probes are
+// made and run.
 
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -39,11 +40,11 @@ describe('options without their toolchain', () => {
   })
 })
 
-const openblas = [
-  '/usr/include/x86_64-linux-gnu/cblas.h',
-  '/usr/include/aarch64-linux-gnu/cblas.h',
-  '/usr/include/cblas.h',
-].some((path) => existsSync(path))
+const hasHeader = (name: string) =>
+  ['x86_64-linux-gnu/', 'aarch64-linux-gnu/', ''].some((folder) =>
+    existsSync(`/usr/include/${folder}${name}`),
+  )
+const openblas = hasHeader('cblas.h')
 
 describe('the BLAS build', () => {
   it.skipIf(!openblas)(
@@ -60,6 +61,40 @@ const { buildOptions, devices } = sotto.systemInfo()
 console.log(usage.tokensGenerated, buildOptions.includes('SOTTO_BLAS=OpenBLAS'), devices.some(({ name }) => name === 'BLAS'))
 await model.close()`)
         expect(outcome).toMatchObject({ code: 0, stdout: '8 true true\n' })
+      } finally {
+        delete process.env['SOTTO_ADDON']
+      }
+    },
+    900_000,
+  )
+})
+
+const sdt = has('readelf') && hasHeader('sys/sdt.h')
+
+describe('the build with probes', () => {
+  it.skipIf(!sdt)(
+    'carries every probe, and answers',
+    async () => {
+      const built = configure('--SOTTO_PROBES=ON')
+      expect(built.status, built.sentence).toBe(0)
+      const addon = resolve(join('build-probes-on', 'Release', 'sotto.node'))
+      const { stdout } = spawnSync('readelf', ['--notes', addon], { encoding: 'utf8' })
+      const names = [...stdout.matchAll(/Provider: sotto\s+Name: (\w+)/g)].map(([, name]) => name)
+      expect([...new Set(names)].sort()).toEqual([
+        'request__admitted',
+        'request__done',
+        'request__failed',
+        'request__first__token',
+        'request__queued',
+        'step__begin',
+        'step__end',
+      ])
+      process.env['SOTTO_ADDON'] = addon
+      try {
+        const outcome = await runScript(`
+const model = await sotto.loadModel(${JSON.stringify(inject('models').tiny)})
+console.log((await model.complete('Once', { maxTokens: 8, ignoreEos: true }).result).usage.tokensGenerated)`)
+        expect(outcome).toMatchObject({ code: 0, stdout: '8\n' })
       } finally {
         delete process.env['SOTTO_ADDON']
       }
