@@ -1,7 +1,8 @@
 // run.mjs: the bench: trials × drivers, each in a fresh process, interleaved, medians. Writes bench/results/<trial>.csv with the
-// machine in its header. `npm run bench -- [--repeats 5] [--trial generation|latency|long] [--shapes smol,oneb] [--no-peer]`.
+// machine in its header. `npm run bench -- [--repeats 5] [--trial generation|latency|long|start] [--shapes smol,oneb] [--no-peer]`.
 
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
@@ -181,7 +182,31 @@ function latency() {
   )
 }
 
+/** From the command to the first character of the answer, everything being set up: what a user of `npm start` waits. */
+async function start() {
+  const times = []
+  for (let i = 0; i <= repeats; i++) {
+    const begin = performance.now()
+    const child = spawn('npm', ['start', '--silent', '--', 'Why is the sky blue?'], {
+      cwd: join(here, '..'),
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    await once(child.stdout, 'data')
+    times.push(performance.now() - begin)
+    child.stdout.resume()
+    await once(child, 'exit')
+  }
+  times.shift() // the first one may have had something to set up
+  save('start', [
+    {
+      what: 'npm start, first token, ms',
+      median: round(median(times)),
+      worst: round(Math.max(...times)),
+    },
+  ])
+}
+
 await prepare()
-const trials = { generation, latency, long }
+const trials = { generation, latency, long, start }
 for (const [name, trial] of Object.entries(trials))
-  if (!values.trial || values.trial === name) trial()
+  if (!values.trial || values.trial === name) await trial()

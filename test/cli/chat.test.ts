@@ -119,7 +119,7 @@ describe('chat on a terminal', () => {
     const running = startOnTerminal(['chat', tiny, '--max-tokens', '2'])
     await running.shows(prompt)
     running.type('one\rtwo\r/history\r')
-    await running.shows(/user: one.*assistant: .*user: two.*assistant: /s)
+    await running.shows(/user: one.*assistant: .*user: two.*assistant: .*> \x1b\[3G$/s)
     running.type('\x04')
     expect((await running.ended).code).toBe(0)
   })

@@ -53,15 +53,21 @@ export class RunningCli {
       over = true
       this.#onOutput()
     })
-    while (!pattern.test(this.stdout.slice(from))) {
-      if (over) {
-        throw new Error(
-          `Ended without ${pattern}: ${JSON.stringify(this.stdout.slice(from))} ${this.stderr}`,
-        )
+    // Rather than the test's own time-out: a failure must say what was on the screen.
+    const giveUp = setTimeout(() => this.process.kill('SIGKILL'), 60_000)
+    try {
+      while (!pattern.test(this.stdout.slice(from))) {
+        if (over) {
+          throw new Error(
+            `Ended without ${pattern}: ${JSON.stringify(this.stdout.slice(from))} ${this.stderr}`,
+          )
+        }
+        await new Promise<void>((resolve) => {
+          this.#onOutput = resolve
+        })
       }
-      await new Promise<void>((resolve) => {
-        this.#onOutput = resolve
-      })
+    } finally {
+      clearTimeout(giveUp)
     }
     return this.stdout
   }

@@ -58,6 +58,7 @@ async function talk(
       signals.action = () => reader.interrupt()
       const line = await nextLine(reader)
       if (line === undefined) return reader.interrupted ? exitCodes.interrupted : exit
+      signals.resume()
       try {
         const reply = conversation.reply(line)
         if (reply === 'end') return exit
@@ -113,6 +114,11 @@ class SignalSwitch {
   /** npx passes the terminal's signal on to a program that has had it already: the echo must not end the program. */
   pause(): void {
     this.#deafUntil = performance.now() + echoMs
+  }
+
+  /** Whoever types a line has heard the answer stop: what comes now is meant. */
+  resume(): void {
+    this.#deafUntil = 0
   }
 
   close(): void {
