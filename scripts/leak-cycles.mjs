@@ -27,14 +27,12 @@ async function cycle() {
   await loadModel('/dev/null').catch(() => {})
 }
 
-// Least squares over the second half: the first cycles fill caches that stay.
+// Growth a cycle from the middle third to the last: the first fills caches that stay. Of the smallest sizes, because what the
+// garbage collector has not got to yet only ever adds.
 function slopeKilobytes(samples) {
-  const half = samples.slice(samples.length / 2)
-  const meanX = (half.length - 1) / 2
-  const meanY = half.reduce((sum, y) => sum + y, 0) / half.length
-  const over = half.reduce((sum, y, x) => sum + (x - meanX) * (y - meanY), 0)
-  const under = half.reduce((sum, _, x) => sum + (x - meanX) ** 2, 0)
-  return over / under / 1024
+  const third = Math.floor(samples.length / 3)
+  const least = (from) => Math.min(...samples.slice(from, from + third))
+  return (least(2 * third) - least(third)) / third / 1024
 }
 
 async function slope(file, count, most) {
@@ -55,7 +53,8 @@ async function slope(file, count, most) {
 
 if (mode === 'slope') {
   await slope(path, 300, 16)
-  await slope((await pullModel('smollm2-135m-instruct')).path, 30, 256)
+  // A few megabytes are V8's heap, which grows in steps; a lost context or vocabulary would be tens of them, every time.
+  await slope((await pullModel('smollm2-135m-instruct')).path, 45, 512)
 } else {
   for (let i = 0; i < Number(process.env.SOTTO_CYCLES ?? 4); i++) await cycle()
 }

@@ -70,6 +70,7 @@ function stampFile(folder) {
 
 export function isBuilt(options, folder = buildFolder(options)) {
   const stamp = stampFile(folder)
+  if (!existsSync(join(folder, 'Release', 'sotto.node'))) return false // an interrupted link
   return existsSync(stamp) && Number(readFileSync(stamp, 'utf8')) >= newestSource()
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/memory.h"
 
 namespace sotto {
 namespace {
@@ -140,7 +141,10 @@ std::shared_ptr<const Model> Model::Load(const ModelOptions& options, const std:
   params.progress_callback = OnProgress;
   params.progress_callback_user_data = &state;
 
-  std::shared_ptr<Model> model(new Model);
+  std::shared_ptr<Model> model(new Model, [](const Model* closed) {
+    delete closed;
+    ReturnFreedMemory();
+  });
   const auto load = [&] {
     if (options.paths.size() == 1) {
       return llama_model_ptr(llama_model_load_from_file(options.paths[0].c_str(), params));
