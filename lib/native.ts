@@ -23,6 +23,7 @@ export interface NativeSystemInfo {
     quota: number
     features: string[]
     variant: string
+    kernels: string
   }
   devices: NativeDevice[]
   versions: { llama: string; ggml: string; napi: number }

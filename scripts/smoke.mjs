@@ -1,5 +1,5 @@
 // smoke.mjs: the package as its users get it: packed, installed into an empty folder with no compiler on the PATH and no
-// network, loaded by import and by require. And without a prebuilt addon: one plain sentence.
+// network, loaded by import and by require, under every Node we support. And without a prebuilt addon: one plain sentence.
 
 import { spawnSync } from 'node:child_process'
 import {
@@ -49,7 +49,9 @@ async function main() {
   const { usage } = await model.complete('Once', { maxTokens: 5, ignoreEos: true }).result
   const { cpu } = systemInfo()
   await model.close()
-  console.log(usage.tokensGenerated, cpu.variant, typeof readGguf)
+  console.log(usage.tokensGenerated, cpu.variant, cpu.kernels, typeof readGguf)
+  // Each CPU module must carry our kernels.
+  if (cpu.features.includes('AVX2') && cpu.kernels === 'off') process.exitCode = 3
 }
 main()
 `
@@ -106,15 +108,28 @@ try {
     ),
   )
   const works = (status, stdout, stderr) =>
-    status === 0 && /^5 \w+ function\n$/.test(stdout) && stderr === ''
+    status === 0 && /^5 \w+ \w+ function\n$/.test(stdout) && stderr === ''
   const esm = run('node', ['esm.mjs'], bare)
-  check(`import works (CPU variant ${esm.stdout.split(' ')[1]})`, esm, works)
+  check(
+    `import works (CPU variant ${esm.stdout.split(' ').slice(1, 3).join(', kernels ')})`,
+    esm,
+    works,
+  )
   check('require works', run('node', ['cjs.cjs'], bare), works)
   check(
     'the command works',
     run('node', ['node_modules/sotto/dist/cli/main.js', 'system', '--json'], bare),
     (status, stdout) => status === 0 && JSON.parse(stdout).cpu.variant !== 'native',
   )
+
+  for (const release of ['22', '24']) {
+    const folder = join(work, `node-${release}`)
+    mkdirSync(folder)
+    const fetched = run('npm', ['install', '--prefix', folder, '--no-audit', `node@${release}`])
+    if (fetched.status !== 0) throw new Error(fetched.stderr)
+    const node = join(folder, 'node_modules', 'node', 'bin', 'node')
+    check(`the same files work under Node ${release}`, run(node, ['esm.mjs'], bare), works)
+  }
 
   rmSync(join(empty, 'node_modules', 'sotto', 'prebuilds'), { recursive: true })
   check(

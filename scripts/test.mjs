@@ -49,13 +49,15 @@ export async function runNativeTests(work, options = {}) {
   }
   const { makeTinyModel } = await import('./make-tiny-model.mjs')
   const model = makeTinyModel(join(work, 'tiny.gguf'))
+  const { findModel } = await import('../dist/index.js')
+  const real = await findModel('smollm2-135m-instruct')
   const report = join(work, 'gtest.json')
   const { status } = spawnSync(
     join(folder, 'bin', 'sotto-native-tests'),
     [`--gtest_output=json:${report}`, '--gtest_brief=1'],
     {
       stdio: ['ignore', 'inherit', 'inherit'],
-      env: { ...process.env, SOTTO_TEST_MODEL: model },
+      env: { ...process.env, SOTTO_TEST_MODEL: model, SOTTO_TEST_REAL_MODEL: real?.path },
     },
   )
   if (!existsSync(report)) return { passed: 0, failed: 1, skipped: 0 }

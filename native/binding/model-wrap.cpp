@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "binding/abort-flag.h"
 #include "binding/args.h"
+#include "binding/backends.h"
 #include "binding/environment.h"
 #include "binding/job.h"
 #include "binding/progress.h"
@@ -137,7 +138,7 @@ Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
 
   auto loaded = std::make_shared<Loaded>();
   const auto work = [=] {
-    InitBackends(AddonFolder());
+    StartBackends();
     ModelPtr model = Model::Load(model_options, *abort, [&](float fraction) { progress->Report(fraction); });
     std::shared_ptr<Scheduler> scheduler = Scheduler::Create(
         model, scheduler_options, [pipe](std::vector<Event>&& events) { pipe->Push(std::move(events)); });

@@ -6,6 +6,7 @@
 #include "base/cpu-topology.h"
 #include "base/log.h"
 #include "binding/args.h"
+#include "binding/backends.h"
 #include "binding/wrap.h"
 #include "engine/devices.h"
 
@@ -47,7 +48,7 @@ std::vector<std::string> BuildOptions() {
 // systemInfo(): NativeSystemInfo
 Napi::Value SystemInfo(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  InitBackends(AddonFolder());
+  StartBackends();
   const CpuTopology& topology = GetCpuTopology();
   Napi::Object cpu = Napi::Object::New(env);
   cpu.Set("model", topology.model);
@@ -57,6 +58,7 @@ Napi::Value SystemInfo(const Napi::CallbackInfo& info) {
   cpu.Set("quota", topology.quota);
   cpu.Set("features", Strings(env, CpuFeatures()));
   cpu.Set("variant", CpuVariant());
+  cpu.Set("kernels", CpuKernels());
 
   const std::vector<DeviceInfo> found = ListDevices();
   Napi::Array devices = Napi::Array::New(env, found.size());

@@ -14,6 +14,7 @@ const cpu: NativeSystemInfo['cpu'] = {
   quota: 0,
   features: [],
   variant: 'native',
+  kernels: 'off',
 }
 
 describe('counts', () => {

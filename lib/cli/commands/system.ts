@@ -49,7 +49,7 @@ function asText({ cpu, devices, versions, buildOptions }: SystemInfo): string {
   const lines = [
     `llama.cpp ${versions.llama}, ggml ${versions.ggml}, Node-API ${versions.napi}`,
     `${cpu.model}: ${cpu.physical} cores (${cpu.performance} fast), ${cpu.logical} threads${quota}`,
-    `CPU variant ${cpu.variant}: ${cpu.features.join(' ')}`,
+    `CPU variant ${cpu.variant}, kernels ${cpu.kernels}: ${cpu.features.join(' ')}`,
     `Build options: ${buildOptions.join(' ') || 'none'}`,
     ...devices.map(
       ({ name, type, description, memoryFree, memoryTotal }) =>

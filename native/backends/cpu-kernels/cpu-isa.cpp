@@ -1,0 +1,100 @@
+#include "cpu-isa.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <initializer_list>
+
+#if defined(__x86_64__) || defined(_M_X64)
+#ifdef _MSC_VER
+#include <intrin.h>
+#else
+#include <cpuid.h>
+#endif
+
+namespace {
+
+struct registers {
+    uint32_t a, b, c, d;
+};
+
+registers cpuid(uint32_t leaf, uint32_t sub) {
+    registers r = { 0, 0, 0, 0 };
+#ifdef _MSC_VER
+    int out[4];
+    __cpuidex(out, int(leaf), int(sub));
+    r = { uint32_t(out[0]), uint32_t(out[1]), uint32_t(out[2]), uint32_t(out[3]) };
+#else
+    if (__get_cpuid_max(0, nullptr) >= leaf) {
+        __cpuid_count(leaf, sub, r.a, r.b, r.c, r.d);
+    }
+#endif
+    return r;
+}
+
+uint64_t enabled_state() {
+#ifdef _MSC_VER
+    return _xgetbv(0);
+#else
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return uint64_t(high) << 32 | low;
+#endif
+}
+
+// Bits of leaves 1 and 7 as the Intel SDM, volume 2, CPUID, numbers them; the state is what the system saves at a switch.
+bool has(const sotto_kernels * set) {
+    if (set == &sotto_kernels_generic) {
+        return true;
+    }
+    const registers one = cpuid(1, 0), seven = cpuid(7, 0), seven1 = cpuid(7, 1);
+    const bool osxsave = one.c >> 27 & 1, fma = one.c >> 12 & 1, f16c = one.c >> 29 & 1, avx2 = seven.b >> 5 & 1;
+    if (!osxsave || !fma || !f16c || !avx2 || (enabled_state() & 6) != 6) {
+        return false;
+    }
+    if (set == &sotto_kernels_avx2) {
+        return true;
+    }
+    if (set == &sotto_kernels_avxvnni) {
+        return seven1.a >> 4 & 1;
+    }
+    const bool f = seven.b >> 16 & 1, dq = seven.b >> 17 & 1, bw = seven.b >> 30 & 1, vl = seven.b >> 31 & 1, vnni = seven.c >> 11 & 1;
+    return f && dq && bw && vl && vnni && (enabled_state() & 0xe6) == 0xe6;
+}
+
+}  // namespace
+
+const sotto_kernels * sotto_find_kernels(const char * name) {
+    for (const sotto_kernels * set : { &sotto_kernels_avx512vnni, &sotto_kernels_avxvnni, &sotto_kernels_avx2, &sotto_kernels_generic }) {
+        if (strcmp(set->name, name) == 0 && has(set)) {
+            return set;
+        }
+    }
+    return nullptr;
+}
+
+const sotto_kernels * sotto_choose_kernels() {
+    const char * wanted = getenv("SOTTO_CPU");
+    if (wanted && *wanted) {
+        return sotto_find_kernels(wanted);
+    }
+    for (const sotto_kernels * set : { &sotto_kernels_avx512vnni, &sotto_kernels_avxvnni, &sotto_kernels_avx2 }) {
+        if (has(set)) {
+            return set;
+        }
+    }
+    return nullptr;
+}
+
+#else
+
+const sotto_kernels * sotto_find_kernels(const char * name) {
+    return strcmp(name, "generic") == 0 ? &sotto_kernels_generic : nullptr;
+}
+
+const sotto_kernels * sotto_choose_kernels() {
+    const char * wanted = getenv("SOTTO_CPU");
+    return wanted ? sotto_find_kernels(wanted) : nullptr;
+}
+
+#endif

@@ -1,0 +1,10 @@
+// cpu-isa.h: which kernels this CPU runs.
+#pragma once
+
+#include "kernels.h"
+
+// The fastest set the CPU has, the one SOTTO_CPU names if the CPU has it, or null: then ggml's own kernels do the work.
+const sotto_kernels * sotto_choose_kernels();
+
+// By name; null when there is no such set, or not for this CPU.
+const sotto_kernels * sotto_find_kernels(const char * name);

@@ -1,0 +1,31 @@
+// cpu-kernels.h: matrix multiplication with packed weights, joined to ggml's CPU backend as an extra buffer type: weights that llama.cpp
+// puts there are packed as they arrive, and ggml asks us first when it multiplies with them, in its own thread pool.
+#pragma once
+
+#include "ggml-backend.h"
+
+// In a prebuild the kernels are inside each CPU module, and the addon looks these functions up there.
+#if !defined(SOTTO_KERNELS_IN_MODULES)
+#define SOTTO_KERNELS_API
+#elif defined(_WIN32)
+#define SOTTO_KERNELS_API __declspec(dllexport)
+#else
+#define SOTTO_KERNELS_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// Puts our buffer type before ggml's own. Once a process, before the first model; does nothing where the CPU has no
+// instruction set of ours, unless SOTTO_CPU (generic, avx2, avxvnni, avx512vnni, or off) forces one.
+SOTTO_KERNELS_API void ggml_backend_cpu_kernels_register(void);
+
+ggml_backend_buffer_type_t ggml_backend_cpu_kernels_buffer_type(void);
+
+// The instruction set in use, or "off".
+SOTTO_KERNELS_API const char * ggml_backend_cpu_kernels_name(void);
+
+#ifdef __cplusplus
+}
+#endif

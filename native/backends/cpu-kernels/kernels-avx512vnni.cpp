@@ -1,0 +1,179 @@
+// kernels-avx512vnni.cpp: 16 rows in a register, one VPDPBUSD an operand and column. Compiled for AVX-512 F, BW, VL, DQ and VNNI.
+
+#include "kernels.h"
+
+#include <immintrin.h>
+#include <string.h>
+
+namespace {
+
+inline __m512 halves(const uint8_t * p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *) p)); }
+
+// The eight operands of a block: 16 rows x 4 columns each, unsigned.
+template <int KIND> inline void operands(const uint8_t * block, __m512i w[8]) {
+    constexpr sotto_traits T = sotto_traits_of(KIND);
+    if constexpr (KIND == SOTTO_Q8_0) {
+        for (int v = 0; v < 8; v++) {
+            w[v] = _mm512_loadu_si512(block + 64 * v);
+        }
+        return;
+    }
+    const __m512i low = _mm512_set1_epi8(15);
+    for (int j = 0; j < 4; j++) {
+        const __m512i nibbles = _mm512_loadu_si512(block + T.block - 256 + 64 * j);
+        w[j]     = _mm512_and_si512(nibbles, low);
+        w[j + 4] = _mm512_and_si512(_mm512_srli_epi16(nibbles, 4), low);
+    }
+    if constexpr (KIND == SOTTO_IQ4_NL) {
+        const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *) sotto_iq4_nl_table));
+        for (int v = 0; v < 8; v++) {
+            w[v] = _mm512_shuffle_epi8(table, w[v]);
+        }
+    } else if constexpr (T.bits == 5) {
+        const __m512i bits = _mm512_loadu_si512(block);
+        const __m512i bit  = _mm512_set1_epi8(16);
+        for (int v = 0; v < 8; v++) {
+            const __m512i moved = v < 4 ? _mm512_slli_epi16(bits, 4 - v) : _mm512_srli_epi16(bits, v - 4);
+            w[v] = _mm512_ternarylogic_epi32(w[v], moved, bit, 0xf8);  // w | (moved & bit)
+        }
+    } else if constexpr (T.bits == 6) {
+        const __m512i mask = _mm512_set1_epi8(48);
+        for (int v = 0; v < 8; v++) {
+            const __m512i bits  = _mm512_loadu_si512(block + 64 * (v / 4));
+            const __m512i moved = v % 4 < 2 ? _mm512_slli_epi16(bits, 4 - 2 * (v % 4)) : _mm512_srli_epi16(bits, 2 * (v % 4) - 4);
+            w[v] = _mm512_ternarylogic_epi32(w[v], moved, mask, 0xf8);
+        }
+    }
+}
+
+inline __m512i dot(__m512i sum, __m512i w, const int8_t * a) {
+    int32_t four;
+    memcpy(&four, a, 4);
+    return _mm512_dpbusd_epi32(sum, w, _mm512_set1_epi32(four));
+}
+
+template <int KIND, int N>
+void tile(const uint8_t * panel, int64_t k, const sotto_acts * acts, float * dst, int64_t dst_stride, int rows) {
+    constexpr sotto_traits T = sotto_traits_of(KIND);
+    const int64_t n_blocks = k / 32;
+    const int8_t * a = acts->q;
+    const int32_t * start = acts->start;
+    const float * sum = acts->sum;
+    const float * scale = acts->scale;
+    __m512 total[N];
+    for (int c = 0; c < N; c++) {
+        total[c] = _mm512_setzero_ps();
+    }
+    for (int64_t begin = 0; begin < n_blocks; begin += 8) {
+        const int count = n_blocks - begin < 8 ? int(n_blocks - begin) : 8;
+        const uint8_t * header = panel;
+        __m512 d, m;
+        if constexpr (T.super == 8) {
+            d = halves(header);
+            if constexpr (T.has_min) {
+                m = _mm512_sub_ps(_mm512_setzero_ps(), halves(header + 32));
+            }
+            panel += T.header;
+        }
+        for (int i = 0; i < count; i++) {
+            __m512 ws, ws2, wm;
+            if constexpr (T.super == 8) {
+                const uint8_t * scales = header + (T.has_min ? 64 : 32);
+                const auto row = [](const uint8_t * p) { return _mm_loadu_si128((const __m128i *) p); };
+                if constexpr (T.halves) {
+                    ws  = _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(row(scales + 32 * i))));
+                    ws2 = _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(row(scales + 32 * i + 16))));
+                } else {
+                    ws = _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(row(scales + 16 * i))));
+                    wm = _mm512_mul_ps(m, _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(row(scales + 128 + 16 * i))));
+                }
+            } else {
+                ws = halves(panel);
+                if constexpr (T.has_min) {
+                    wm = halves(panel + 32);
+                }
+                panel += T.header;
+            }
+            if constexpr (N <= 2) {
+                // The next kilobytes: the hardware's own prefetch stops at each 4 KB page.
+                for (int line = 0; line < T.header / T.super + T.block; line += 64) {
+                    _mm_prefetch((const char *) panel + 2048 + line, _MM_HINT_T0);
+                }
+            }
+            __m512i w[8];
+            operands<KIND>(panel, w);
+            panel += T.block;
+            for (int c = 0; c < N; c++) {
+                const int8_t * column = a + 32 * c;
+                __m512i low = T.has_min ? _mm512_setzero_si512() : _mm512_set1_epi32(start[c]);
+                for (int v = 0; v < 4; v++) {
+                    low = dot(low, w[v], column + 4 * v);
+                }
+                if constexpr (T.halves) {
+                    __m512i high = _mm512_set1_epi32(start[N + c]);
+                    for (int v = 4; v < 8; v++) {
+                        high = dot(high, w[v], column + 4 * v);
+                    }
+                    const __m512 by = _mm512_set1_ps(scale[c]);
+                    total[c] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(low), by), ws, total[c]);
+                    total[c] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(high), by), ws2, total[c]);
+                } else {
+                    for (int v = 4; v < 8; v++) {
+                        low = dot(low, w[v], column + 4 * v);
+                    }
+                    total[c] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(low), _mm512_set1_ps(scale[c])), ws, total[c]);
+                    if constexpr (T.has_min) {
+                        total[c] = _mm512_fmadd_ps(wm, _mm512_set1_ps(sum[c]), total[c]);
+                    }
+                }
+            }
+            a += 32 * N;
+            start += T.halves ? 2 * N : N;
+            sum += N;
+            scale += N;
+        }
+    }
+    const __mmask16 mask = (__mmask16) ((1u << rows) - 1);
+    for (int c = 0; c < N; c++) {
+        _mm512_mask_storeu_ps(dst + c * dst_stride, mask, total[c]);
+    }
+}
+
+inline int32_t sum_of(__m128i a) {
+    a = _mm_add_epi32(a, _mm_shuffle_epi32(a, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(a, _mm_shuffle_epi32(a, 0xb1)));
+}
+
+void quantize(const float * x, int64_t k, int kind, void * memory, int64_t n, int64_t column) {
+    const sotto_traits T = sotto_traits_of(kind);
+    const sotto_acts acts = sotto_acts_at(memory, k, n);
+    const __m256i ones = _mm256_set1_epi8(1);
+    for (int64_t i = 0; i < k / 32; i++) {
+        const __m512 x0 = _mm512_loadu_ps(x + 32 * i), x1 = _mm512_loadu_ps(x + 32 * i + 16);
+        const float most = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(x0), _mm512_abs_ps(x1)));
+        const float scale = most / 127.0f;
+        const __m512 inverse = _mm512_set1_ps(most > 0 ? 127.0f / most : 0.0f);
+        const __m128i q0 = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(x0, inverse)));
+        const __m128i q1 = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(x1, inverse)));
+        const __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(q0), q1, 1);
+        _mm256_storeu_si256((__m256i *) (acts.q + (i * n + column) * 32), both);
+        const __m256i fours = _mm256_dpbusd_epi32(_mm256_setzero_si256(), ones, both);
+        const int32_t sum0 = sum_of(_mm256_castsi256_si128(fours));
+        const int32_t sum1 = sum_of(_mm256_extracti128_si256(fours, 1));
+        ((float *) acts.scale)[i * n + column] = scale;
+        if (T.has_min) {
+            ((float *) acts.sum)[i * n + column] = scale * float(sum0 + sum1);
+        } else if (T.halves) {
+            ((int32_t *) acts.start)[(2 * i) * n + column]     = -T.offset * sum0;
+            ((int32_t *) acts.start)[(2 * i + 1) * n + column] = -T.offset * sum1;
+        } else {
+            ((int32_t *) acts.start)[i * n + column] = -T.offset * (sum0 + sum1);
+        }
+    }
+}
+
+#include "tiles.inc"
+
+}  // namespace
+
+const sotto_kernels sotto_kernels_avx512vnni = { "avx512vnni", quantize, SOTTO_ALL_TILES };

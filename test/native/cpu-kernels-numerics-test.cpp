@@ -1,0 +1,131 @@
+// What the kernels do to a real model: logits and perplexity of real text, with them and with ggml's own arithmetic.
+
+#include <gtest/gtest.h>
+#include <llama-cpp.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "backends/cpu-kernels/cpu-kernels.h"
+
+namespace {
+
+// A page in the public domain: "The Voyage of the Beagle", chapter I.
+constexpr const char* kText =
+    "After having been twice driven back by heavy southwestern gales, Her Majesty's ship Beagle, a ten-gun brig, under "
+    "the "
+    "command of Captain Fitz Roy, R. N., sailed from Devonport on the 27th of December, 1831. The object of the "
+    "expedition "
+    "was to complete the survey of Patagonia and Tierra del Fuego, commenced under Captain King in 1826 to 1830, to "
+    "survey "
+    "the shores of Chile, Peru, and of some islands in the Pacific, and to carry a chain of chronometrical "
+    "measurements "
+    "round the World. On the 6th of January we reached Teneriffe, but were prevented landing, by fears of our bringing "
+    "the "
+    "cholera: the next morning we saw the sun rise behind the rugged outline of the Grand Canary island, and suddenly "
+    "illuminate the Peak of Teneriffe, whilst the lower parts were veiled in fleecy clouds. This was the first of many "
+    "delightful days never to be forgotten. On the 16th of January, 1832, we anchored at Porto Praya, in St. Jago, the "
+    "chief "
+    "island of the Cape de Verd archipelago. The neighbourhood of Porto Praya, viewed from the sea, wears a desolate "
+    "aspect. "
+    "The volcanic fires of a past age, and the scorching heat of a tropical sun, have in most places rendered the soil "
+    "unfit "
+    "for vegetation. The country rises in successive steps of table-land, interspersed with some truncate conical "
+    "hills, and "
+    "the horizon is bounded by an irregular chain of more lofty mountains. The scene, as beheld through the hazy "
+    "atmosphere "
+    "of this climate, is one of great interest; if, indeed, a person, fresh from sea, and who has just walked, for the "
+    "first "
+    "time, in a grove of cocoa-nut trees, can be a judge of anything but his own happiness. The island would generally "
+    "be "
+    "considered as very uninteresting, but to anyone accustomed only to an English landscape, the novel aspect of an "
+    "utterly "
+    "sterile land possesses a grandeur which more vegetation might spoil.";
+
+struct Outcome {
+  std::vector<int32_t> tokens;
+  std::vector<std::vector<float>> logits;  // log-probabilities, a row a position
+};
+
+Outcome Evaluate(const char* path, bool extra, int batch) {
+  llama_model_params model_params = llama_model_default_params();
+  model_params.use_extra_bufts = extra;
+  const llama_model_ptr model(llama_model_load_from_file(path, model_params));
+  const llama_vocab* vocab = llama_model_get_vocab(model.get());
+  Outcome outcome;
+  const std::string text = kText;
+  outcome.tokens.resize(text.size());
+  outcome.tokens.resize(size_t(llama_tokenize(vocab, text.data(), int32_t(text.size()), outcome.tokens.data(),
+                                              int32_t(outcome.tokens.size()), true, false)));
+  llama_context_params params = llama_context_default_params();
+  params.n_ctx = uint32_t(outcome.tokens.size());
+  params.n_batch = params.n_ubatch = uint32_t(batch);
+  params.n_threads = params.n_threads_batch = 2;
+  const llama_context_ptr context(llama_init_from_model(model.get(), params));
+  const int32_t n_vocab = llama_vocab_n_tokens(vocab);
+  for (size_t begin = 0; begin < outcome.tokens.size(); begin += size_t(batch)) {
+    const int32_t count = int32_t(std::min(size_t(batch), outcome.tokens.size() - begin));
+    llama_batch chunk = llama_batch_init(count, 0, 1);
+    for (int32_t i = 0; i < count; ++i) {
+      chunk.token[i] = outcome.tokens[begin + size_t(i)];
+      chunk.pos[i] = int32_t(begin) + i;
+      chunk.n_seq_id[i] = 1;
+      chunk.seq_id[i][0] = 0;
+      chunk.logits[i] = true;
+    }
+    chunk.n_tokens = count;
+    EXPECT_EQ(llama_decode(context.get(), chunk), 0);
+    for (int32_t i = 0; i < count; ++i) {
+      const float* row = llama_get_logits_ith(context.get(), i);
+      double sum = 0, most = row[0];
+      for (int32_t t = 1; t < n_vocab; ++t) most = std::max(most, double(row[t]));
+      for (int32_t t = 0; t < n_vocab; ++t) sum += std::exp(row[t] - most);
+      std::vector<float> logprobs(static_cast<size_t>(n_vocab));
+      for (int32_t t = 0; t < n_vocab; ++t) logprobs[size_t(t)] = float(row[t] - most - std::log(sum));
+      outcome.logits.push_back(std::move(logprobs));
+    }
+    llama_batch_free(chunk);
+  }
+  return outcome;
+}
+
+double Perplexity(const Outcome& outcome) {
+  double sum = 0;
+  for (size_t i = 0; i + 1 < outcome.tokens.size(); ++i) sum -= outcome.logits[i][size_t(outcome.tokens[i + 1])];
+  return std::exp(sum / double(outcome.tokens.size() - 1));
+}
+
+double MeanDivergence(const Outcome& p, const Outcome& q) {
+  double sum = 0;
+  for (size_t i = 0; i < p.logits.size(); ++i) {
+    for (size_t t = 0; t < p.logits[i].size(); ++t) {
+      sum += std::exp(double(p.logits[i][t])) * (double(p.logits[i][t]) - double(q.logits[i][t]));
+    }
+  }
+  return sum / double(p.logits.size());
+}
+
+TEST(CpuKernelsNumerics, ARealModelSaysTheSameWithThem) {
+  const char* path = std::getenv("SOTTO_TEST_REAL_MODEL");
+  if (!path) GTEST_SKIP() << "SOTTO_TEST_REAL_MODEL is not set";
+  ggml_backend_cpu_kernels_register();
+  if (std::string(ggml_backend_cpu_kernels_name()) == "off") GTEST_SKIP() << "no instruction set of ours";
+  // Activations are rounded to int8 either way, and a rounding that falls the other way spreads: ggml differs from itself when
+  // the batch is cut otherwise. That is the noise which the kernels must not add to.
+  const Outcome upstream = Evaluate(path, false, 512), upstream_in_threes = Evaluate(path, false, 3);
+  const Outcome ours = Evaluate(path, true, 512), ours_in_threes = Evaluate(path, true, 3);
+  const double noise = MeanDivergence(upstream, upstream_in_threes);
+  const double own = std::abs(Perplexity(upstream_in_threes) / Perplexity(upstream) - 1);
+  for (const Outcome* outcome : {&ours, &ours_in_threes}) {
+    const double divergence = MeanDivergence(upstream, *outcome);
+    const double change = Perplexity(*outcome) / Perplexity(upstream) - 1;
+    std::printf("%zu tokens: divergence %.2e (noise %.2e), perplexity %.4f (%+.3f %%, noise %.3f %%)\n",
+                ours.tokens.size(), divergence, noise, Perplexity(*outcome), 100 * change, 100 * own);
+    EXPECT_LT(divergence, noise + 1e-3);
+    EXPECT_LT(std::abs(change), own + 1e-3);
+  }
+}
+
+}  // namespace
