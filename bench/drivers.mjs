@@ -6,23 +6,15 @@ import { fileURLToPath } from 'node:url'
 export const here = dirname(fileURLToPath(import.meta.url))
 const node = (script, ...args) => [process.execPath, join(here, 'trials', script), ...args]
 
-/** Tokens a second of generation, by every driver of a trial. */
-export const drivers = {
-  'llama-bench': (model, { tokens, threads }) => [
-    join(here, 'build', 'bin', 'llama-bench'),
-    '-m',
-    model,
-    '-p',
-    '0',
-    '-n',
-    String(tokens),
-    '-t',
-    String(threads),
-    '-r',
-    '1',
-    '-o',
-    'json',
-  ],
+const llamaBench = (model, threads, prompt, generated) => [
+  join(here, 'build', 'bin', 'llama-bench'),
+  ...['-m', model, '-t', String(threads), '-r', '1', '-o', 'json'],
+  ...['-p', String(prompt), '-n', String(generated)],
+]
+
+/** Tokens a second of generation. */
+export const generationDrivers = {
+  'llama-bench': (model, { tokens, threads }) => llamaBench(model, threads, 0, tokens),
   sotto: (model, { tokens, threads }) =>
     node('sotto-generate.mjs', model, String(tokens), String(threads)),
   'sotto, JS blocked in a wait': (model, { tokens, threads }) =>
@@ -36,6 +28,18 @@ export const drivers = {
     node('sotto-generate.mjs', model, String(tokens), String(threads - 1), 'computing'),
   'node-llama-cpp': (model, { tokens, threads }) =>
     node('peer-generate.mjs', model, String(tokens), String(threads)),
+}
+
+/** Tokens a second of a prompt. */
+export const promptDrivers = {
+  'llama-bench': (model, { tokens, threads }) => llamaBench(model, threads, tokens, 0),
+  sotto: (model, { tokens, threads }) =>
+    node('sotto-prompt.mjs', model, String(tokens), String(threads)),
+  "sotto, SOTTO_CPU=off: ggml's kernels": (model, { tokens, threads }) => [
+    'env',
+    'SOTTO_CPU=off',
+    ...node('sotto-prompt.mjs', model, String(tokens), String(threads)),
+  ],
 }
 
 /** Tokens a second out of what a driver printed. */

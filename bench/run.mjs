@@ -1,5 +1,5 @@
 // run.mjs: the bench: trials × drivers, each in a fresh process, interleaved, medians. Writes bench/results/<trial>.csv with the
-// machine in its header. `npm run bench -- [--repeats 5] [--trial generation|latency|long|start] [--shapes smol,oneb] [--no-peer]`.
+// machine in its header. `npm run bench -- [--repeats 5] [--trial generation|prompt|latency|long|start] [--shapes smol,oneb] [--no-peer]`.
 
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { makeTinyModel } from '../scripts/make-tiny-model.mjs'
 import { vendor } from '../scripts/vendor.mjs'
-import { drivers, here, tokensPerSecond } from './drivers.mjs'
+import { generationDrivers, here, promptDrivers, tokensPerSecond } from './drivers.mjs'
 
 const { values } = parseArgs({
   options: {
@@ -21,7 +21,7 @@ const { values } = parseArgs({
 })
 const repeats = Number(values.repeats)
 const threads = cpus().length
-const tokens = { smol: 400, oneb: 96 }
+const generated = { smol: 400, oneb: 96 }
 
 function must(command, args, options = {}) {
   const { status, stdout, stderr } = spawnSync(command, args, {
@@ -93,7 +93,8 @@ function save(name, rows) {
   console.table(rows)
 }
 
-function generation() {
+/** Drivers in turn, so that a mood of the machine meets all of them. */
+function speeds(name, drivers, tokensOf) {
   const rows = []
   for (const shape of values.shapes.split(',')) {
     const model = join(here, 'models', `${shape}-Q4_0.gguf`)
@@ -101,7 +102,7 @@ function generation() {
     if (values['no-peer']) samples.delete('node-llama-cpp')
     for (let i = 0; i < repeats; i++) {
       for (const [driver, list] of samples) {
-        const [command, ...args] = drivers[driver](model, { tokens: tokens[shape], threads })
+        const [command, ...args] = drivers[driver](model, { tokens: tokensOf(shape), threads })
         list.push(tokensPerSecond(must(command, args, { cwd: here })))
       }
     }
@@ -117,8 +118,11 @@ function generation() {
       })
     }
   }
-  save('generation', rows)
+  save(name, rows)
 }
+
+const generation = () => speeds('generation', generationDrivers, (shape) => generated[shape])
+const prompt = () => speeds('prompt', promptDrivers, () => 512)
 
 function long() {
   const model = join(here, 'models', 'smol-Q4_0.gguf')
@@ -136,16 +140,16 @@ function long() {
   const short = Array.from({ length: times }, () => generate(400))
   const yardstick = []
   const runs = Array.from({ length: times }, () => {
-    const [command, ...args] = drivers['llama-bench'](model, { tokens: 4000, threads })
+    const [command, ...args] = generationDrivers['llama-bench'](model, { tokens: 4000, threads })
     yardstick.push(tokensPerSecond(must(command, args)))
     return generate(4000)
   })
   const middle = (list, what) => round(median(list.map((run) => run[what])))
-  const speeds = runs.map((run) => run.tokensPerSecond)
+  const rates = runs.map((run) => run.tokensPerSecond)
   save('long', [
     { what: 'llama-bench, 4,000 tokens, tokens/s', value: round(median(yardstick)) },
-    { what: 'sotto through for await, tokens/s', value: round(median(speeds)) },
-    { what: 'sotto of llama-bench', value: of(speeds, yardstick) },
+    { what: 'sotto through for await, tokens/s', value: round(median(rates)) },
+    { what: 'sotto of llama-bench', value: of(rates, yardstick) },
     {
       what: 'JS thread, us a token, tokens 1 to 2,000',
       value: middle(runs, 'firstHalfUs'),
@@ -207,6 +211,6 @@ async function start() {
 }
 
 await prepare()
-const trials = { generation, latency, long, start }
+const trials = { generation, prompt, latency, long, start }
 for (const [name, trial] of Object.entries(trials))
   if (!values.trial || values.trial === name) await trial()

@@ -49,7 +49,7 @@ export async function runNativeTests(work, options = {}) {
   }
   const { makeTinyModel } = await import('./make-tiny-model.mjs')
   const model = makeTinyModel(join(work, 'tiny.gguf'))
-  const { findModel } = await import('../dist/index.js')
+  const { findModel } = await import('../dist/models/store.js')
   const real = await findModel('smollm2-135m-instruct')
   const report = join(work, 'gtest.json')
   const { status } = spawnSync(

@@ -107,24 +107,30 @@ double MeanDivergence(const Outcome& p, const Outcome& q) {
   return sum / double(p.logits.size());
 }
 
+// Before the first model of any test: ggml makes its list of buffer types once.
+class Registered : public testing::Environment {
+  void SetUp() override { ggml_backend_cpu_kernels_register(); }
+};
+[[maybe_unused]] const testing::Environment* const registered = testing::AddGlobalTestEnvironment(new Registered);
+
 TEST(CpuKernelsNumerics, ARealModelSaysTheSameWithThem) {
   const char* path = std::getenv("SOTTO_TEST_REAL_MODEL");
   if (!path) GTEST_SKIP() << "SOTTO_TEST_REAL_MODEL is not set";
-  ggml_backend_cpu_kernels_register();
   if (std::string(ggml_backend_cpu_kernels_name()) == "off") GTEST_SKIP() << "no instruction set of ours";
   // Activations are rounded to int8 either way, and a rounding that falls the other way spreads: ggml differs from itself when
   // the batch is cut otherwise. That is the noise which the kernels must not add to.
-  const Outcome upstream = Evaluate(path, false, 512), upstream_in_threes = Evaluate(path, false, 3);
-  const Outcome ours = Evaluate(path, true, 512), ours_in_threes = Evaluate(path, true, 3);
-  const double noise = MeanDivergence(upstream, upstream_in_threes);
-  const double own = std::abs(Perplexity(upstream_in_threes) / Perplexity(upstream) - 1);
-  for (const Outcome* outcome : {&ours, &ours_in_threes}) {
+  const Outcome upstream = Evaluate(path, false, 512), upstream_in_sevens = Evaluate(path, false, 7);
+  const Outcome ours = Evaluate(path, true, 512), ours_in_sevens = Evaluate(path, true, 7);
+  const double noise = MeanDivergence(upstream, upstream_in_sevens);
+  const double own = std::abs(Perplexity(upstream_in_sevens) / Perplexity(upstream) - 1);
+  for (const Outcome* outcome : {&ours, &ours_in_sevens}) {
     const double divergence = MeanDivergence(upstream, *outcome);
     const double change = Perplexity(*outcome) / Perplexity(upstream) - 1;
     std::printf("%zu tokens: divergence %.2e (noise %.2e), perplexity %.4f (%+.3f %%, noise %.3f %%)\n",
                 ours.tokens.size(), divergence, noise, Perplexity(*outcome), 100 * change, 100 * own);
-    EXPECT_LT(divergence, noise + 1e-3);
-    EXPECT_LT(std::abs(change), own + 1e-3);
+    EXPECT_GT(divergence, 0) << "the kernels were not used";
+    EXPECT_LT(divergence, 2 * noise + 1e-3);
+    EXPECT_LT(std::abs(change), 2 * own + 1e-3);
   }
 }
 
