@@ -1,7 +1,6 @@
 // chat-format-test.cpp: templates are programs from a file, messages and tools are JSON from anybody.
 #include "engine/chat-format.h"
 
-
 #include "engine/request.h"
 #include "test-model.h"
 

@@ -1,7 +1,6 @@
 // grammar-test.cpp: what upstream's grammar parser and schema converter must never see, and what they must still get.
 #include "engine/grammar.h"
 
-
 #include "engine/gbnf.h"
 #include "test-model.h"
 
