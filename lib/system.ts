@@ -2,7 +2,10 @@
 
 import { type NativeSystemInfo, native } from './native.js'
 
-/** See {@link systemInfo}. Memory in bytes, 0 where unknown; `quota` is the cgroup's CPU limit in cores, 0 for none. */
+/**
+ * See {@link systemInfo}. Memory in bytes, 0 where unknown; `quota` is the cgroup's CPU limit in cores, 0 for none; `kernels` the
+ * instruction set of our matrix kernels, or `off`.
+ */
 export type SystemInfo = NativeSystemInfo
 
 /**

@@ -160,15 +160,7 @@ void quantize(const float * x, int64_t k, int kind, void * memory, int64_t n, in
         const __m256i fours = _mm256_dpbusd_epi32(_mm256_setzero_si256(), ones, both);
         const int32_t sum0 = sum_of(_mm256_castsi256_si128(fours));
         const int32_t sum1 = sum_of(_mm256_extracti128_si256(fours, 1));
-        ((float *) acts.scale)[i * n + column] = scale;
-        if (T.has_min) {
-            ((float *) acts.sum)[i * n + column] = scale * float(sum0 + sum1);
-        } else if (T.halves) {
-            ((int32_t *) acts.start)[(2 * i) * n + column]     = -T.offset * sum0;
-            ((int32_t *) acts.start)[(2 * i + 1) * n + column] = -T.offset * sum1;
-        } else {
-            ((int32_t *) acts.start)[i * n + column] = -T.offset * (sum0 + sum1);
-        }
+        sotto_put_sums(acts, T, i, n, column, scale, sum0, sum1);
     }
 }
 

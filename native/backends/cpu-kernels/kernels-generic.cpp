@@ -97,7 +97,6 @@ void tile(const uint8_t * panel, int64_t k, const sotto_acts * acts, float * dst
 
 void quantize(const float * x, int64_t k, int kind, void * memory, int64_t n, int64_t column) {
     const sotto_traits T = sotto_traits_of(kind);
-    const int S = T.halves ? 2 : 1;
     const sotto_acts acts = sotto_acts_at(memory, k, n);
     for (int64_t i = 0; i < k / 32; i++) {
         float most = 0;
@@ -113,16 +112,9 @@ void quantize(const float * x, int64_t k, int kind, void * memory, int64_t n, in
             // To the nearest, ties to even, as the vector units round: adding 1.5 * 2^23 leaves no fraction bits.
             const float rounded = (x[32 * i + j] * inverse + 12582912.0f) - 12582912.0f;
             q[j] = rounded >= -127 && rounded <= 127 ? (int8_t) rounded : 0;  // NaN stays harmless
-            sums[S == 2 ? j / 16 : 0] += q[j];
+            sums[j / 16] += q[j];
         }
-        ((float *) acts.scale)[i * n + column] = scale;
-        if (T.has_min) {
-            ((float *) acts.sum)[i * n + column] = scale * float(sums[0]);
-        } else {
-            for (int s = 0; s < S; s++) {
-                ((int32_t *) acts.start)[(i * S + s) * n + column] = -T.offset * sums[s];
-            }
-        }
+        sotto_put_sums(acts, T, i, n, column, scale, sums[0], sums[1]);
     }
 }
 
