@@ -53,6 +53,8 @@ async function prepare() {
       'LLAMA_BUILD_APP=OFF',
       'LLAMA_BUILD_UI=OFF',
       'LLAMA_USE_PREBUILT_UI=OFF',
+      // Without it llama-bench, too, dies of an illegal instruction where the CPU has AMX and the compiler is GCC 12.
+      `CMAKE_CXX_FLAGS=-include ${join(here, '..', 'native', 'ggml', 'amx-tile-config.h')}`,
     ]
     must('cmake', [
       '-S',

@@ -131,7 +131,15 @@ try {
     check(`the same files work under Node ${release}`, run(node, ['esm.mjs'], bare), works)
   }
 
-  rmSync(join(empty, 'node_modules', 'sotto', 'prebuilds'), { recursive: true })
+  const prebuilds = join(empty, 'node_modules', 'sotto', 'prebuilds')
+  if (process.platform === 'linux')
+    check(
+      'none of its libraries registers a static destructor',
+      run('sh', ['-c', 'nm -D --undefined-only "$0"/*/*', prebuilds]),
+      (status, stdout) => status === 0 && /libllama/.test(stdout) && !/atexit/.test(stdout),
+    )
+
+  rmSync(prebuilds, { recursive: true })
   check(
     'without a prebuilt addon and a compiler it says one sentence',
     run('node', ['scripts/install.mjs'], { ...bare, cwd: join(empty, 'node_modules', 'sotto') }),
