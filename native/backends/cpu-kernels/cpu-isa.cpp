@@ -98,3 +98,8 @@ const sotto_kernels * sotto_choose_kernels() {
 }
 
 #endif
+
+const sotto_kernels * sotto_kernels_in_use() {
+    static const sotto_kernels * const chosen = sotto_choose_kernels();
+    return chosen;
+}

@@ -8,3 +8,6 @@ const sotto_kernels * sotto_choose_kernels();
 
 // By name; null when there is no such set, or not for this CPU.
 const sotto_kernels * sotto_find_kernels(const char * name);
+
+// What sotto_choose_kernels() chose the first time.
+const sotto_kernels * sotto_kernels_in_use();

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "attention.h"
 #include "cpu-isa.h"
 #include "ggml-backend-impl.h"
 #include "ggml-cpu.h"
@@ -23,11 +24,6 @@
 #endif
 
 namespace {
-
-const sotto_kernels * kernels() {
-    static const sotto_kernels * const chosen = sotto_choose_kernels();
-    return chosen;
-}
 
 int64_t panels(const ggml_tensor * w) { return (w->ne[1] + SOTTO_ROWS - 1) / SOTTO_ROWS; }
 
@@ -67,7 +63,7 @@ class mul_mat_traits : public ggml::cpu::tensor_traits {
         const size_t stride = tile_stride(k, std::min<int64_t>(n, SOTTO_MAX_COLS));
         const size_t panel_size = sotto_panel_size(kind, k);
         const int64_t n_panels = panels(w);
-        const sotto_kernels * use = kernels();
+        const sotto_kernels * use = sotto_kernels_in_use();
         char * memory = (char *) params->wdata;
 
         for (int64_t i2 = 0; i2 < x->ne[2] * x->ne[3]; i2++) {
@@ -118,6 +114,9 @@ class kernels_buffer_type : public ggml::cpu::extra_buffer_type {
     }
 
     ggml::cpu::tensor_traits * get_tensor_traits(const ggml_tensor * op) override {
+        if (op->op == GGML_OP_FLASH_ATTN_EXT) {
+            return sotto_attention_traits(op);  // ggml asks for every operation, wherever its tensors lie
+        }
         return op->op == GGML_OP_MUL_MAT && is_ours(op->src[0]) ? traits() : nullptr;
     }
 
@@ -236,11 +235,11 @@ ggml_backend_buffer_type_t ggml_backend_cpu_kernels_buffer_type(void) {
 void ggml_backend_cpu_kernels_register(void) {
     static const bool once = [] {
         const char * wanted = getenv("SOTTO_CPU");
-        if (wanted && *wanted && strcmp(wanted, "off") != 0 && !kernels()) {
+        if (wanted && *wanted && strcmp(wanted, "off") != 0 && !sotto_kernels_in_use()) {
             GGML_LOG_WARN("SOTTO_CPU: expected off, generic, avx2, avxvnni or avx512vnni and a CPU that has it, received \"%s\": "
                           "going on with ggml's own kernels\n", wanted);
         }
-        if (kernels()) {
+        if (sotto_kernels_in_use()) {
             auto & types = ggml_backend_cpu_get_extra_buffer_types();
             types.insert(types.begin(), ggml_backend_cpu_kernels_buffer_type());
         }
@@ -249,4 +248,4 @@ void ggml_backend_cpu_kernels_register(void) {
     (void) once;
 }
 
-const char * ggml_backend_cpu_kernels_name(void) { return kernels() ? kernels()->name : "off"; }
+const char * ggml_backend_cpu_kernels_name(void) { return sotto_kernels_in_use() ? sotto_kernels_in_use()->name : "off"; }

@@ -4,6 +4,7 @@
 #include "kernels.h"
 
 #include <immintrin.h>
+#include <math.h>
 #include <string.h>
 
 namespace {
@@ -42,4 +43,4 @@ template <int KIND> struct Dot {
 
 #include "kernels-256.inc"
 
-const sotto_kernels sotto_kernels_avx2 = { "avx2", quantize, SOTTO_ALL_TILES };
+const sotto_kernels sotto_kernels_avx2 = { "avx2", quantize, SOTTO_ALL_TILES, SOTTO_ATTENTION };

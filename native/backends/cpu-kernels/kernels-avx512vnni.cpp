@@ -3,6 +3,7 @@
 #include "kernels.h"
 
 #include <immintrin.h>
+#include <math.h>
 #include <string.h>
 
 namespace {
@@ -166,6 +167,32 @@ void quantize(const float * x, int64_t k, int kind, void * memory, int64_t n, in
 
 #include "tiles.inc"
 
+struct Lanes {
+    using type = __m512;
+    static constexpr int n = 16;
+    static type zero() { return _mm512_setzero_ps(); }
+    static type set(float x) { return _mm512_set1_ps(x); }
+    static type load(const float * p) { return _mm512_loadu_ps(p); }
+    static type load_half(const uint16_t * p) { return halves((const uint8_t *) p); }
+    static float half(uint16_t h) { return _cvtsh_ss(h); }
+    static void store(float * p, type x) { _mm512_storeu_ps(p, x); }
+    static type sub(type a, type b) { return _mm512_sub_ps(a, b); }
+    static type mul(type a, type b) { return _mm512_mul_ps(a, b); }
+    static type fma(type a, type b, type c) { return _mm512_fmadd_ps(a, b, c); }
+    static float total(type x) { return _mm512_reduce_add_ps(x); }
+    // e^x = 2^n * e^r, |r| <= ln(2)/2: the Taylor polynomial of degree 6 is right to 2^-23 there.
+    static type exp(type x) {
+        const type n = _mm512_roundscale_ps(_mm512_mul_ps(x, set(1.44269504f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        const type r = fma(n, set(-1.42860677e-6f), fma(n, set(-0.693145752f), x));  // ln(2) in two parts
+        type p = fma(set(1.0f / 720), r, set(1.0f / 120));
+        p = fma(fma(p, r, set(1.0f / 24)), r, set(1.0f / 6));
+        p = fma(fma(fma(p, r, set(0.5f)), r, set(1)), r, set(1));
+        return _mm512_scalef_ps(p, n);
+    }
+};
+
 }  // namespace
 
-const sotto_kernels sotto_kernels_avx512vnni = { "avx512vnni", quantize, SOTTO_ALL_TILES };
+#include "attention.inc"
+
+const sotto_kernels sotto_kernels_avx512vnni = { "avx512vnni", quantize, SOTTO_ALL_TILES, SOTTO_ATTENTION };

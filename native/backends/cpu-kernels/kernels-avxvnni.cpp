@@ -3,6 +3,7 @@
 #include "kernels.h"
 
 #include <immintrin.h>
+#include <math.h>
 #include <string.h>
 
 namespace {
@@ -18,4 +19,4 @@ template <int KIND> struct Dot {
 
 #include "kernels-256.inc"
 
-const sotto_kernels sotto_kernels_avxvnni = { "avxvnni", quantize, SOTTO_ALL_TILES };
+const sotto_kernels sotto_kernels_avxvnni = { "avxvnni", quantize, SOTTO_ALL_TILES, SOTTO_ATTENTION };

@@ -2,7 +2,11 @@
 
 #include "kernels.h"
 
+#include <math.h>
 #include <string.h>
+#ifdef _MSC_VER
+#include <intrin.h>
+#endif
 
 const uint8_t sotto_iq4_nl_table[16] = {
     // kvalues_iq4nl of ggml-common.h, each plus 128
@@ -120,6 +124,39 @@ void quantize(const float * x, int64_t k, int kind, void * memory, int64_t n, in
 
 #include "tiles.inc"
 
+struct Lanes {
+    struct type {
+        float at[8];
+    };
+    static constexpr int n = 8;
+    template <typename F> static type each(F f) {
+        type out;
+        for (int i = 0; i < n; i++) {
+            out.at[i] = f(i);
+        }
+        return out;
+    }
+    static type zero() { return set(0); }
+    static type set(float x) { return each([=](int) { return x; }); }
+    static type load(const float * p) { return each([=](int i) { return p[i]; }); }
+    static type load_half(const uint16_t * p) { return each([=](int i) { return half_to_float(p[i]); }); }
+    static float half(uint16_t h) { return half_to_float(h); }
+    static void store(float * p, const type & x) { memcpy(p, x.at, sizeof(x.at)); }
+    static type sub(const type & a, const type & b) { return each([&](int i) { return a.at[i] - b.at[i]; }); }
+    static type mul(const type & a, const type & b) { return each([&](int i) { return a.at[i] * b.at[i]; }); }
+    static type fma(const type & a, const type & b, const type & c) { return each([&](int i) { return a.at[i] * b.at[i] + c.at[i]; }); }
+    static type exp(const type & x) { return each([&](int i) { return expf(x.at[i]); }); }
+    static float total(const type & x) {
+        float sum = 0;
+        for (const float part : x.at) {
+            sum += part;
+        }
+        return sum;
+    }
+};
+
 }  // namespace
 
-const sotto_kernels sotto_kernels_generic = { "generic", quantize, SOTTO_ALL_TILES };
+#include "attention.inc"
+
+const sotto_kernels sotto_kernels_generic = { "generic", quantize, SOTTO_ALL_TILES, SOTTO_ATTENTION };

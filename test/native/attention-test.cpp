@@ -1,0 +1,286 @@
+// Attention inside a graph of ggml, against double precision, and that a query's result does not depend on its company.
+
+#include <ggml-backend.h>
+#include <ggml-cpp.h>
+#include <ggml-cpu.h>
+#include <ggml.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "backends/cpu-kernels/cpu-isa.h"
+#include "backends/cpu-kernels/cpu-kernels.h"
+#include "backends/cpu-kernels/kernels.h"
+
+namespace {
+
+constexpr float kHidden = -std::numeric_limits<float>::infinity();
+
+// Everything as ggml_flash_attn_ext takes it; keys and values are rounded to f16.
+struct Attention {
+  int64_t size_k = 64, size_v = 64, heads = 9, heads_kv = 3, cells = 100, rows = 1;
+  float scale = 0.125f, max_bias = 0;
+  std::vector<float> q;           // [heads][rows][size_k]
+  std::vector<ggml_fp16_t> k, v;  // [heads_kv][cells][size]
+  std::vector<float> mask;        // [rows][cells], empty: none
+  std::vector<float> sinks;       // [heads], empty: none
+
+  void Fill(uint32_t seed) {
+    std::mt19937 random(seed);
+    std::normal_distribution<float> normal;
+    const auto halves = [&](int64_t count) {
+      std::vector<ggml_fp16_t> values(static_cast<size_t>(count));
+      for (ggml_fp16_t& value : values) value = ggml_fp32_to_fp16(normal(random));
+      return values;
+    };
+    q.resize(size_t(heads * rows * size_k));
+    for (float& value : q) value = 2 * normal(random);
+    k = halves(heads_kv * cells * size_k);
+    v = halves(heads_kv * cells * size_v);
+  }
+
+  // Each row sees the cells up to its own, but every `gap`-th.
+  void Mask(int64_t gap) {
+    mask.assign(size_t(rows * cells), 0);
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < cells; ++c) {
+        if (c > cells - rows + r || (gap > 0 && c % gap == gap - 1)) mask[size_t(r * cells + c)] = kHidden;
+      }
+    }
+  }
+
+  double Slope(int64_t head) const {
+    if (max_bias <= 0) return 1;
+    const double power = std::pow(2.0, std::floor(std::log2(double(heads))));
+    return double(head) < power ? std::pow(std::pow(2.0, -max_bias / power), double(head + 1))
+                                : std::pow(std::pow(2.0, -max_bias / 2 / power), 2 * (double(head) - power) + 1);
+  }
+
+  // [rows][heads][size_v]
+  std::vector<double> Exact() const {
+    std::vector<double> out;
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t h = 0; h < heads; ++h) {
+        const int64_t kv = h / (heads / heads_kv);
+        std::vector<double> scores(size_t(cells), -INFINITY);
+        double most = sinks.empty() ? -INFINITY : double(sinks[size_t(h)]);
+        for (int64_t c = 0; c < cells; ++c) {
+          const double bias = mask.empty() ? 0 : double(mask[size_t(r * cells + c)]);
+          if (bias == -INFINITY) continue;
+          double dot = 0;
+          for (int64_t d = 0; d < size_k; ++d) {
+            dot += double(q[size_t((h * rows + r) * size_k + d)]) *
+                   double(ggml_fp16_to_fp32(k[size_t((kv * cells + c) * size_k + d)]));
+          }
+          scores[size_t(c)] = dot * double(scale) + Slope(h) * bias;
+          most = std::max(most, scores[size_t(c)]);
+        }
+        double total = sinks.empty() ? 0 : std::exp(double(sinks[size_t(h)]) - most);
+        std::vector<double> sum(size_t(size_v), 0.0);
+        for (int64_t c = 0; c < cells; ++c) {
+          if (scores[size_t(c)] == -INFINITY) continue;
+          const double weight = std::exp(scores[size_t(c)] - most);
+          total += weight;
+          for (int64_t d = 0; d < size_v; ++d) {
+            sum[size_t(d)] += weight * double(ggml_fp16_to_fp32(v[size_t((kv * cells + c) * size_v + d)]));
+          }
+        }
+        for (const double value : sum) out.push_back(total > 0 ? value / total : 0);
+      }
+    }
+    return out;
+  }
+
+  // In ggml's graph and pool.
+  std::vector<float> Compute(int threads) const {
+    const ggml_init_params params = {ggml_tensor_overhead() * 16 + ggml_graph_overhead(), nullptr, true};
+    const ggml_context_ptr context(ggml_init(params));
+    ggml_tensor* tq = ggml_new_tensor_3d(context.get(), GGML_TYPE_F32, size_k, rows, heads);
+    ggml_tensor* tk = ggml_new_tensor_3d(context.get(), GGML_TYPE_F16, size_k, cells, heads_kv);
+    ggml_tensor* tv = ggml_new_tensor_3d(context.get(), GGML_TYPE_F16, size_v, cells, heads_kv);
+    ggml_tensor* tm = mask.empty() ? nullptr : ggml_new_tensor_2d(context.get(), GGML_TYPE_F16, cells, rows);
+    ggml_tensor* ts = sinks.empty() ? nullptr : ggml_new_tensor_1d(context.get(), GGML_TYPE_F32, heads);
+    ggml_tensor* out = ggml_flash_attn_ext(context.get(), tq, tk, tv, tm, scale, max_bias, 0);
+    if (ts) ggml_flash_attn_ext_add_sinks(out, ts);
+    const ggml_backend_buffer_ptr room(
+        ggml_backend_alloc_ctx_tensors_from_buft(context.get(), ggml_backend_cpu_buffer_type()));
+    ggml_backend_tensor_set(tq, q.data(), 0, q.size() * sizeof(float));
+    ggml_backend_tensor_set(tk, k.data(), 0, k.size() * sizeof(ggml_fp16_t));
+    ggml_backend_tensor_set(tv, v.data(), 0, v.size() * sizeof(ggml_fp16_t));
+    if (tm) {
+      std::vector<ggml_fp16_t> halves(mask.size());
+      ggml_fp32_to_fp16_row(mask.data(), halves.data(), int64_t(mask.size()));
+      ggml_backend_tensor_set(tm, halves.data(), 0, halves.size() * sizeof(ggml_fp16_t));
+    }
+    if (ts) ggml_backend_tensor_set(ts, sinks.data(), 0, sinks.size() * sizeof(float));
+    ggml_cgraph* graph = ggml_new_graph(context.get());
+    ggml_build_forward_expand(graph, out);
+    const ggml_backend_ptr backend(ggml_backend_cpu_init());
+    ggml_backend_cpu_set_n_threads(backend.get(), threads);
+    EXPECT_EQ(ggml_backend_graph_compute(backend.get(), graph), GGML_STATUS_SUCCESS);
+    std::vector<float> result(size_t(rows * heads * size_v));
+    ggml_backend_tensor_get(out, result.data(), 0, result.size() * sizeof(float));
+    return result;
+  }
+};
+
+class AttentionTest : public testing::Test {
+  void SetUp() override {
+    ggml_backend_cpu_kernels_register();
+    if (std::string(ggml_backend_cpu_kernels_name()) == "off") GTEST_SKIP() << "no instruction set of ours";
+  }
+};
+
+void ExpectExact(const Attention& attention) {
+  const std::vector<double> exact = attention.Exact();
+  const std::vector<float> out = attention.Compute(2);
+  ASSERT_EQ(out.size(), exact.size());
+  for (size_t i = 0; i < out.size(); ++i) ASSERT_NEAR(out[i], exact[i], 2e-5) << i;
+}
+
+TEST_F(AttentionTest, EveryShapeIsRightToThePrecisionOfFloats) {
+  for (const auto& [heads, heads_kv] : {std::pair{1, 1}, {9, 3}, {14, 2}, {32, 8}, {8, 1}}) {
+    for (const int64_t size : {32, 64, 80, 128, 256}) {
+      for (const int64_t cells : {1, 15, 16, 17, 129, 600}) {
+        Attention attention;
+        attention.heads = heads;
+        attention.heads_kv = heads_kv;
+        attention.size_k = attention.size_v = size;
+        attention.cells = cells;
+        attention.rows = std::min<int64_t>(cells, 3);
+        attention.Fill(uint32_t(heads + size + cells));
+        SCOPED_TRACE(testing::Message() << heads << '/' << heads_kv << " heads of " << size << ", " << cells
+                                        << " cells");
+        ExpectExact(attention);
+        attention.Mask(5);
+        ExpectExact(attention);
+      }
+    }
+  }
+}
+
+TEST_F(AttentionTest, KeysAndValuesMayDifferInSizeAndSinksAndSlopesCount) {
+  Attention attention;
+  attention.size_k = 192;
+  attention.size_v = 112;
+  attention.heads = 12;
+  attention.heads_kv = 3;
+  attention.rows = 4;
+  attention.Fill(7);
+  attention.Mask(0);
+  ExpectExact(attention);
+  for (int64_t h = 0; h < attention.heads; ++h) attention.sinks.push_back(float(h) - 3);
+  ExpectExact(attention);
+  attention.sinks.clear();
+  attention.max_bias = 8;
+  for (int64_t r = 0; r < attention.rows; ++r) {
+    for (int64_t c = 0; c < attention.cells; ++c) {
+      float& bias = attention.mask[size_t(r * attention.cells + c)];
+      if (bias == 0) bias = float(c - attention.cells);
+    }
+  }
+  ExpectExact(attention);
+}
+
+TEST_F(AttentionTest, ARowThatSeesNothingIsZero) {
+  Attention attention;
+  attention.rows = 2;
+  attention.Fill(3);
+  attention.Mask(0);
+  std::fill(attention.mask.begin(), attention.mask.begin() + attention.cells, kHidden);
+  const std::vector<float> out = attention.Compute(2);
+  for (int64_t i = 0; i < attention.heads * attention.size_v; ++i) ASSERT_EQ(out[size_t(i)], 0);
+  ExpectExact(attention);
+}
+
+TEST_F(AttentionTest, ScoresFarApartNeitherOverflowNorVanish) {
+  Attention attention;
+  attention.scale = 30;
+  attention.Fill(11);
+  ExpectExact(attention);
+  for (const float value : attention.Compute(1)) ASSERT_TRUE(std::isfinite(value));
+}
+
+// The same sequence alone in the cache, and between the cells of others, in a batch with their rows.
+TEST_F(AttentionTest, AQueryGetsTheSameBitsWhateverItsCompanyAndTheNumberOfThreads) {
+  Attention alone;
+  alone.cells = 200;
+  alone.Fill(5);
+  alone.Mask(0);
+  const std::vector<float> expected = alone.Compute(1);
+  for (const int threads : {2, 3, 7}) EXPECT_EQ(alone.Compute(threads), expected) << threads << " threads";
+
+  constexpr int64_t kSpread = 3;  // its cells are every third, behind 37 of somebody else
+  Attention crowd = alone;
+  crowd.cells = 37 + kSpread * alone.cells;
+  crowd.rows = 5;
+  crowd.Fill(6);
+  crowd.mask.assign(size_t(crowd.rows * crowd.cells), 0);
+  const int64_t row = 2;
+  float* seen = crowd.mask.data() + row * crowd.cells;
+  std::fill(seen, seen + crowd.cells, kHidden);
+  for (int64_t c = 0; c < alone.cells; ++c) {
+    const int64_t at = 37 + kSpread * c;
+    seen[at] = 0;
+    for (int64_t h = 0; h < alone.heads_kv; ++h) {
+      std::memcpy(&crowd.k[size_t((h * crowd.cells + at) * 64)], &alone.k[size_t((h * alone.cells + c) * 64)], 128);
+      std::memcpy(&crowd.v[size_t((h * crowd.cells + at) * 64)], &alone.v[size_t((h * alone.cells + c) * 64)], 128);
+    }
+  }
+  for (int64_t h = 0; h < alone.heads; ++h) {
+    std::memcpy(&crowd.q[size_t((h * crowd.rows + row) * 64)], &alone.q[size_t(h * 64)], 64 * sizeof(float));
+  }
+  const std::vector<float> all = crowd.Compute(2);
+  const auto begin = all.begin() + row * crowd.heads * crowd.size_v;
+  EXPECT_EQ(std::vector<float>(begin, begin + crowd.heads * crowd.size_v), expected);
+}
+
+// Every instruction set by itself, where the graph uses only the one in use.
+TEST(AttentionKernels, EachInstructionSetAgreesWithPlainCpp) {
+  constexpr int64_t kSize = 96, kCells = 75, kStride = 80;
+  std::mt19937 random(9);
+  std::normal_distribution<float> normal;
+  std::vector<float> q(4 * kSize);
+  for (float& value : q) value = normal(random);
+  std::vector<ggml_fp16_t> k(kCells * kSize), v(kCells * kSize), mask(kCells);
+  for (ggml_fp16_t& value : k) value = ggml_fp32_to_fp16(normal(random));
+  for (ggml_fp16_t& value : v) value = ggml_fp32_to_fp16(normal(random));
+  for (size_t c = 0; c < mask.size(); ++c) mask[c] = ggml_fp32_to_fp16(c % 7 == 3 ? kHidden : -0.25f * float(c % 3));
+  const auto attend = [&](const sotto_kernels* set, int n) {
+    std::vector<float> scores(4 * kStride), out(4 * kSize, -1);
+    sotto_attention a = {};
+    for (int i = 0; i < n; ++i) {
+      a.q[i] = q.data() + i * kSize;
+      a.scores[i] = scores.data() + i * kStride;
+      a.dst[i] = out.data() + i * kSize;
+      a.slope[i] = 1 + float(i);
+    }
+    a.k = reinterpret_cast<const uint8_t*>(k.data());
+    a.v = reinterpret_cast<const uint8_t*>(v.data());
+    a.k_stride = a.v_stride = kSize * 2;
+    a.mask = mask.data();
+    a.n_cells = kCells;
+    a.d_k = kSize;
+    a.scale = 0.2f;
+    float most[4], sum[4] = {0, 0.5f, 0, 1};
+    set->scores[n](&a, 0, kCells, most);
+    for (int64_t d = 0; d < kSize; d += 2 * set->lanes) set->values[n][d + 2 * set->lanes <= kSize](&a, d, most, sum);
+    return out;
+  };
+  for (int n = 1; n <= SOTTO_MAX_QUERIES; ++n) {
+    const std::vector<float> expected = attend(sotto_find_kernels("generic"), n);
+    for (const char* name : {"avx2", "avxvnni", "avx512vnni"}) {
+      const sotto_kernels* set = sotto_find_kernels(name);
+      if (!set) continue;
+      const std::vector<float> out = attend(set, n);
+      for (size_t i = 0; i < out.size(); ++i) ASSERT_NEAR(out[i], expected[i], 1e-5) << name << ' ' << n << ' ' << i;
+    }
+  }
+}
+
+}  // namespace
