@@ -1,5 +1,5 @@
 // run.mjs: the bench: trials × drivers, each in a fresh process, interleaved, medians. Writes bench/results/<trial>.csv with the
-// machine in its header. `npm run bench -- [--repeats 5] [--trial generation|prompt|latency|long|start] [--shapes smol,oneb] [--no-peer]`.
+// machine in its header. `npm run bench -- [--repeats 5] [--trial generation|contention|prompt|latency|long|start] [--shapes smol,oneb] [--no-peer]`.
 
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -96,7 +96,7 @@ function save(name, rows) {
 }
 
 /** Drivers in turn, so that a mood of the machine meets all of them. */
-function speeds(name, drivers, tokensOf) {
+function speeds(drivers, tokensOf, also = {}) {
   const rows = []
   for (const shape of values.shapes.split(',')) {
     const model = join(here, 'models', `${shape}-Q4_0.gguf`)
@@ -111,6 +111,7 @@ function speeds(name, drivers, tokensOf) {
     for (const [driver, list] of samples) {
       rows.push({
         shape: `${shape} Q4_0`,
+        ...also,
         driver,
         tokensPerSecond: round(median(list)),
         least: round(Math.min(...list)),
@@ -120,11 +121,35 @@ function speeds(name, drivers, tokensOf) {
       })
     }
   }
-  save(name, rows)
+  return rows
 }
 
-const generation = () => speeds('generation', generationDrivers, (shape) => generated[shape])
-const prompt = () => speeds('prompt', promptDrivers, () => 512)
+const generation = () =>
+  save(
+    'generation',
+    speeds(generationDrivers, (shape) => generated[shape]),
+  )
+const prompt = () =>
+  save(
+    'prompt',
+    speeds(promptDrivers, () => 512),
+  )
+
+/** Generation beside other programs that never rest. */
+async function contention() {
+  const names = ['llama-bench', 'sotto', 'node-llama-cpp']
+  const drivers = Object.fromEntries(names.map((name) => [name, generationDrivers[name]]))
+  const rows = []
+  for (const busy of [0, 1, 2]) {
+    const others = Array.from({ length: busy }, () => spawn(process.execPath, ['-e', 'for (;;);']))
+    try {
+      rows.push(...speeds(drivers, (shape) => generated[shape] / 2, { busyPrograms: busy }))
+    } finally {
+      for (const other of others) other.kill('SIGKILL')
+    }
+  }
+  save('contention', rows)
+}
 
 function long() {
   const model = join(here, 'models', 'smol-Q4_0.gguf')
@@ -213,6 +238,6 @@ async function start() {
 }
 
 await prepare()
-const trials = { generation, prompt, latency, long, start }
+const trials = { generation, contention, prompt, latency, long, start }
 for (const [name, trial] of Object.entries(trials))
   if (!values.trial || values.trial === name) await trial()

@@ -1,6 +1,7 @@
 // threads.ts: how many threads compute, and where. An option wins over OMP_NUM_THREADS, that over 'auto'.
 
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { received, SottoError } from './errors.js'
 import { homeFolder } from './models/home.js'
@@ -95,12 +96,27 @@ function automaticCount(cpu: NativeSystemInfo['cpu']): number {
 
 const probeTokens = 6
 const slowestStepMs = 150
+const mostForOthers = 0.2 // of one processor
+
+/** What every other program has used of the processors, in milliseconds. */
+function usedByOthers(): number {
+  let all = 0
+  for (const { times } of cpus()) all += times.user + times.nice + times.sys + times.irq
+  const own = process.cpuUsage()
+  return all - (own.user + own.system) / 1000
+}
 
 /**
- * @internal Tries a few counts and returns the fastest for generation; undefined when the model was busy. A model whose steps
- * are slow is left at the guess: its probe would be felt.
+ * @internal Tries a few counts and returns the fastest for generation; undefined when the model was busy, or the machine: what is
+ * fastest beside another program is not what to remember. A model whose steps are slow is left at the guess: its probe would
+ * be felt.
  */
-export async function probeThreads(model: NativeModel, guess: number): Promise<number | undefined> {
+export async function probeThreads(
+  model: NativeModel,
+  guess: number,
+  others: () => number = usedByOthers,
+): Promise<number | undefined> {
+  const [start, before] = [performance.now(), others()]
   const candidates = [...new Set([guess, guess - 1, Math.ceil(guess / 2)])].filter(
     (count) => count >= 1,
   )
@@ -116,6 +132,7 @@ export async function probeThreads(model: NativeModel, guess: number): Promise<n
     }
     if (milliseconds > slowestStepMs) break
   }
+  if (others() - before > mostForOthers * (performance.now() - start)) return undefined
   return best
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 
+#include "base/cpu-time.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/probe.h"
@@ -48,6 +49,7 @@ void Scheduler::Loop::Run() {
   cache_.reset();
   context_.reset();
   pool_.reset();
+  former_pools_.clear();
 }
 
 void Scheduler::Loop::Take(std::vector<Command>&& commands) {
@@ -233,8 +235,14 @@ int32_t Scheduler::Loop::Decode() {
   const auto turn = pool_->Turn([this] { return AbortCallback(this); });
   if (!turn) return 2;
   try {
+    UseThreads(governor_.threads());
+    const auto start = Clock::now();
+    const double cpu = ProcessCpuMs();
     const int32_t status = llama_decode(context_.get(), batch_->get());
     if (status == 0) llama_synchronize(context_.get());
+    if (status == 0 && abortable_.empty()) {  // nobody prefills
+      governor_.Measured(batch_->size(), MillisecondsBetween(start, Clock::now()), ProcessCpuMs() - cpu);
+    }
     return status;
   } catch (const std::exception& exception) {
     Log(LogLevel::kError, std::string("llama_decode: ") + exception.what());
@@ -402,6 +410,7 @@ void Scheduler::Loop::RunMeasure(MeasureCommand& command) {
     if (lease.id >= 0) {
       const llama_token bos = llama_vocab_bos(model_->vocab());
       const auto turn = pool_->Turn([this] { return closing_.load(); });
+      UseThreads(options_.threads.generation);
       const int generation = llama_n_threads(context_.get()), prompt = llama_n_threads_batch(context_.get());
       llama_set_n_threads(context_.get(), command.threads, prompt);
       Clock::time_point start;
@@ -424,14 +433,28 @@ void Scheduler::Loop::RunMeasure(MeasureCommand& command) {
 }
 
 void Scheduler::Loop::AttachPool(const ThreadOptions& options) {
-  std::shared_ptr<ThreadPool> pool = ThreadPool::Acquire(options);
+  // ggml looks at the pool before, once more, when it computes with another one.
+  if (pool_) former_pools_.push_back(std::move(pool_));
+  pool_ = ThreadPool::Acquire(options);
+  if (!former_pools_.empty() && former_pools_.back() == pool_) former_pools_.pop_back();
   options_.threads = options;
-  for (llama_context* context : {context_.get(), embedder_ ? embedder_->context() : nullptr}) {
-    if (!context) continue;
-    llama_set_n_threads(context, options.generation, options.prompt);
-    llama_attach_threadpool(context, pool->get(), pool->get());
+  governor_ = ThreadGovernor(options.generation);
+  if (embedder_) {
+    llama_set_n_threads(embedder_->context(), options.generation, options.prompt);
+    llama_attach_threadpool(embedder_->context(), pool_->get(), pool_->get());
   }
-  pool_ = std::move(pool);
+  threads_ = 0;
+  UseThreads(options.generation);
+}
+
+// Of the context's generation; prompts always get all of theirs.
+void Scheduler::Loop::UseThreads(int generation) {
+  if (!context_ || generation == threads_) return;
+  SOTTO_PROBE2(threads__changed, threads_, generation);
+  const bool all = generation == options_.threads.generation;
+  llama_set_n_threads(context_.get(), generation, options_.threads.prompt);
+  llama_attach_threadpool(context_.get(), all ? pool_->get() : pool_->get(generation), pool_->get());
+  threads_ = generation;
 }
 
 void Scheduler::Loop::FailEverything(ErrorCode code, const std::string& message) {

@@ -17,6 +17,7 @@
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
 #include "engine/step-planner.h"
+#include "engine/thread-governor.h"
 
 namespace sotto {
 
@@ -66,6 +67,7 @@ class Scheduler::Loop {
   bool StepEmbeddings();
   void RunMeasure(MeasureCommand& command);
   void AttachPool(const ThreadOptions& options);
+  void UseThreads(int generation);
   void FailEverything(ErrorCode code, const std::string& message);
   void Flush();
   static bool AbortCallback(void* data);
@@ -74,12 +76,15 @@ class Scheduler::Loop {
   SchedulerOptions options_;
   EventSink sink_;
   SchedulerInfo info_;
-  std::shared_ptr<ThreadPool> pool_;  // outlives the contexts
-  llama_context_ptr context_;         // null for models that only embed
+  std::shared_ptr<ThreadPool> pool_;                       // outlives the contexts
+  std::vector<std::shared_ptr<ThreadPool>> former_pools_;  // and so do these
+  llama_context_ptr context_;                              // null for models that only embed
   std::unique_ptr<PrefixCache> cache_;
   std::unique_ptr<Embedder> embedder_;
   std::unique_ptr<BatchPtr> batch_;
   StepPlanner planner_;
+  ThreadGovernor governor_;
+  int threads_ = 0;  // that generate now
 
   std::list<SequencePtr> waiting_;
   std::vector<SequencePtr> running_;

@@ -36,20 +36,34 @@ Registry& Pools() {
 
 }  // namespace
 
-ThreadPool::ThreadPool(const ThreadOptions& options, int size) : size_(size) {
-  ggml_threadpool_params params = ggml_threadpool_params_default(size);
-  params.prio = static_cast<ggml_sched_priority>(options.priority);
-  params.poll = uint32_t(options.poll);
-  for (const int cpu : options.affinity) params.cpumask[cpu] = true;
-  params.strict_cpu = !options.affinity.empty() && int(options.affinity.size()) >= size;
+ThreadPool::ThreadPool(const ThreadOptions& options, int size) : options_(options), size_(size), pool_(Make(size)) {}
+
+ggml_threadpool_t ThreadPool::Make(int count) const {
+  ggml_threadpool_params params = ggml_threadpool_params_default(count);
+  params.prio = static_cast<ggml_sched_priority>(options_.priority);
+  params.poll = uint32_t(options_.poll);
+  for (const int cpu : options_.affinity) params.cpumask[cpu] = true;
+  params.strict_cpu = !options_.affinity.empty() && int(options_.affinity.size()) >= count;
   // Paused at birth: otherwise the affinity and priority are set on the thread that makes the pool instead of the ones
   // that compute.
   params.paused = true;
-  pool_ = CpuFunction<decltype(ggml_threadpool_new)>("ggml_threadpool_new")(&params);
-  if (!pool_) throw Error(ErrorCode::kModelMemory, "Could not start " + std::to_string(size) + " compute threads");
+  ggml_threadpool_t pool = CpuFunction<decltype(ggml_threadpool_new)>("ggml_threadpool_new")(&params);
+  if (!pool) throw Error(ErrorCode::kModelMemory, "Could not start " + std::to_string(count) + " compute threads");
+  return pool;
 }
 
-ThreadPool::~ThreadPool() { CpuFunction<decltype(ggml_threadpool_free)>("ggml_threadpool_free")(pool_); }
+ggml_threadpool_t ThreadPool::get(int count) {
+  std::lock_guard lock(mutex_);
+  ggml_threadpool_t& pool = smaller_[count];
+  if (!pool) pool = Make(count);
+  return pool;
+}
+
+ThreadPool::~ThreadPool() {
+  auto* release = CpuFunction<decltype(ggml_threadpool_free)>("ggml_threadpool_free");
+  for (const auto& [count, pool] : smaller_) release(pool);
+  release(pool_);
+}
 
 std::shared_ptr<ThreadPool> ThreadPool::Acquire(const ThreadOptions& options) {
   for (const int cpu : options.affinity) {

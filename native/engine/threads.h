@@ -6,7 +6,9 @@
 #include <ggml-cpu.h>
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "base/turnstile.h"
@@ -30,6 +32,9 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   ggml_threadpool_t get() const { return pool_; }
+  // One of exactly `count` threads, for a while when fewer compute: threads of a larger pool that have nothing to do would go on
+  // spinning for work, and take the core that was to be left free. Made when first asked for.
+  ggml_threadpool_t get(int count);
   int size() const { return size_; }
 
   // Held while a graph runs on the pool. Empty when `give_up` said so before it was our turn.
@@ -37,8 +42,13 @@ class ThreadPool {
 
  private:
   ThreadPool(const ThreadOptions& options, int size);
+  ggml_threadpool_t Make(int count) const;
+
+  const ThreadOptions options_;
   int size_;
   ggml_threadpool_t pool_ = nullptr;
+  std::mutex mutex_;
+  std::map<int, ggml_threadpool_t> smaller_;  // by count
   Turnstile turnstile_;
 };
 

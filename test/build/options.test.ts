@@ -88,6 +88,7 @@ describe('the build with probes', () => {
         'request__queued',
         'step__begin',
         'step__end',
+        'threads__changed',
       ])
       process.env['SOTTO_ADDON'] = addon
       try {

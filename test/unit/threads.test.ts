@@ -1,6 +1,9 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { NativeModel, NativeSystemInfo } from '../../lib/native.js'
 import { probeThreads, recallThreads, rememberThreads, resolveThreads } from '../../lib/threads.js'
@@ -68,11 +71,23 @@ describe('counts', () => {
 describe('the probe', () => {
   const modelOf = (times: Record<number, number>) =>
     ({ measure: async (threads: number) => times[threads] ?? 1 }) as unknown as NativeModel
+  const quiet = () => 0
   it('takes the fastest count', async () => {
-    expect(await probeThreads(modelOf({ 8: 10, 7: 5, 4: 20 }), 8)).toBe(7)
+    expect(await probeThreads(modelOf({ 8: 10, 7: 5, 4: 20 }), 8, quiet)).toBe(7)
   })
   it('keeps more threads unless fewer are clearly faster', async () => {
-    expect(await probeThreads(modelOf({ 8: 10, 7: 9.8, 4: 20 }), 8)).toBe(8)
+    expect(await probeThreads(modelOf({ 8: 10, 7: 9.8, 4: 20 }), 8, quiet)).toBe(8)
+  })
+  it('remembers nothing that it saw beside a busy program', async () => {
+    const busy = spawn(process.execPath, ['-e', "console.log('on'); for (;;);"])
+    try {
+      await once(busy.stdout, 'data')
+      const slow = { measure: () => setTimeout(150, 1) } as unknown as NativeModel
+      expect(await probeThreads(slow, 8)).toBeUndefined()
+      expect(await probeThreads(slow, 8, quiet)).toBe(8)
+    } finally {
+      busy.kill('SIGKILL')
+    }
   })
   it('gives up when the model is busy', async () => {
     expect(await probeThreads(modelOf({ 8: -1 }), 8)).toBeUndefined()
