@@ -164,6 +164,22 @@ TEST_F(AttentionTest, EveryShapeIsRightToThePrecisionOfFloats) {
   }
 }
 
+TEST_F(AttentionTest, ManyRowsAreRightToo) {
+  for (const auto& [heads, heads_kv] : {std::pair{9, 3}, {14, 2}, {4, 4}}) {
+    for (const int64_t rows : {22, 64, 130}) {
+      Attention attention;
+      attention.heads = heads;
+      attention.heads_kv = heads_kv;
+      attention.rows = rows;
+      attention.cells = rows + 37;
+      attention.Fill(uint32_t(heads + rows));
+      attention.Mask(0);
+      SCOPED_TRACE(testing::Message() << heads << '/' << heads_kv << " heads, " << rows << " rows");
+      ExpectExact(attention);
+    }
+  }
+}
+
 TEST_F(AttentionTest, KeysAndValuesMayDifferInSizeAndSinksAndSlopesCount) {
   Attention attention;
   attention.size_k = 192;
@@ -206,19 +222,12 @@ TEST_F(AttentionTest, ScoresFarApartNeitherOverflowNorVanish) {
   for (const float value : attention.Compute(1)) ASSERT_TRUE(std::isfinite(value));
 }
 
-// The same sequence alone in the cache, and between the cells of others, in a batch with their rows.
-TEST_F(AttentionTest, AQueryGetsTheSameBitsWhateverItsCompanyAndTheNumberOfThreads) {
-  Attention alone;
-  alone.cells = 200;
-  alone.Fill(5);
-  alone.Mask(0);
-  const std::vector<float> expected = alone.Compute(1);
-  for (const int threads : {2, 3, 7}) EXPECT_EQ(alone.Compute(threads), expected) << threads << " threads";
-
-  constexpr int64_t kSpread = 3;  // its cells are every third, behind 37 of somebody else
+// One row among `rows`, its cells every third, behind 37 of somebody else.
+void ExpectTheSameInACrowd(const Attention& alone, int64_t rows, const std::vector<float>& expected) {
+  constexpr int64_t kSpread = 3;
   Attention crowd = alone;
   crowd.cells = 37 + kSpread * alone.cells;
-  crowd.rows = 5;
+  crowd.rows = rows;
   crowd.Fill(6);
   crowd.mask.assign(size_t(crowd.rows * crowd.cells), 0);
   const int64_t row = 2;
@@ -237,7 +246,18 @@ TEST_F(AttentionTest, AQueryGetsTheSameBitsWhateverItsCompanyAndTheNumberOfThrea
   }
   const std::vector<float> all = crowd.Compute(2);
   const auto begin = all.begin() + row * crowd.heads * crowd.size_v;
-  EXPECT_EQ(std::vector<float>(begin, begin + crowd.heads * crowd.size_v), expected);
+  EXPECT_EQ(std::vector<float>(begin, begin + crowd.heads * crowd.size_v), expected) << rows << " rows";
+}
+
+// The same sequence alone in the cache, and between the cells of others, in a batch with their rows.
+TEST_F(AttentionTest, AQueryGetsTheSameBitsWhateverItsCompanyAndTheNumberOfThreads) {
+  Attention alone;
+  alone.cells = 200;
+  alone.Fill(5);
+  alone.Mask(0);
+  const std::vector<float> expected = alone.Compute(1);
+  for (const int threads : {2, 3, 7}) EXPECT_EQ(alone.Compute(threads), expected) << threads << " threads";
+  for (const int64_t rows : {5, 70}) ExpectTheSameInACrowd(alone, rows, expected);
 }
 
 // Every instruction set by itself, where the graph uses only the one in use.
@@ -251,15 +271,15 @@ TEST(AttentionKernels, EachInstructionSetAgreesWithPlainCpp) {
   for (ggml_fp16_t& value : k) value = ggml_fp32_to_fp16(normal(random));
   for (ggml_fp16_t& value : v) value = ggml_fp32_to_fp16(normal(random));
   for (size_t c = 0; c < mask.size(); ++c) mask[c] = ggml_fp32_to_fp16(c % 7 == 3 ? kHidden : -0.25f * float(c % 3));
-  const auto attend = [&](const sotto_kernels* set, int n) {
+  const auto attend = [&](const sotto_kernels* set, int n, int width) {
     std::vector<float> scores(4 * kStride), out(4 * kSize, -1);
     sotto_attention a = {};
     for (int i = 0; i < n; ++i) {
       a.q[i] = q.data() + i * kSize;
-      a.scores[i] = scores.data() + i * kStride;
       a.dst[i] = out.data() + i * kSize;
       a.slope[i] = 1 + float(i);
     }
+    a.scores = scores.data();
     a.k = reinterpret_cast<const uint8_t*>(k.data());
     a.v = reinterpret_cast<const uint8_t*>(v.data());
     a.k_stride = a.v_stride = kSize * 2;
@@ -267,18 +287,26 @@ TEST(AttentionKernels, EachInstructionSetAgreesWithPlainCpp) {
     a.n_cells = kCells;
     a.d_k = kSize;
     a.scale = 0.2f;
-    float most[4], sum[4] = {0, 0.5f, 0, 1};
-    set->scores[n](&a, 0, kCells, most);
-    for (int64_t d = 0; d < kSize; d += 2 * set->lanes) set->values[n][d + 2 * set->lanes <= kSize](&a, d, most, sum);
+    float most[4];
+    const float sum[4] = {0, 0.5f, 0, 1};
+    set->scores[n - 1](&a, 0, kCells, most);
+    for (int64_t d = 0; d < kSize;) {
+      const int64_t wide = std::min<int64_t>(width, (kSize - d) / set->lanes);
+      set->values[n - 1][wide - 1](&a, d, most, sum);
+      d += wide * set->lanes;
+    }
     return out;
   };
   for (int n = 1; n <= SOTTO_MAX_QUERIES; ++n) {
-    const std::vector<float> expected = attend(sotto_find_kernels("generic"), n);
-    for (const char* name : {"avx2", "avxvnni", "avx512vnni"}) {
+    const std::vector<float> expected = attend(sotto_find_kernels("generic"), n, 1);
+    for (const char* name : {"generic", "avx2", "avxvnni", "avx512vnni"}) {
       const sotto_kernels* set = sotto_find_kernels(name);
       if (!set) continue;
-      const std::vector<float> out = attend(set, n);
+      const std::vector<float> out = attend(set, n, 1);
       for (size_t i = 0; i < out.size(); ++i) ASSERT_NEAR(out[i], expected[i], 1e-5) << name << ' ' << n << ' ' << i;
+      for (int width = 2; width <= 4; ++width) {
+        EXPECT_EQ(attend(set, n, width), out) << name << ' ' << n << " at width " << width;
+      }
     }
   }
 }

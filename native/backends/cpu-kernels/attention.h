@@ -1,5 +1,5 @@
-// attention.h: flash attention for few rows: generation, many sequences side by side, short prompts. ggml's own kernel takes them
-// one query and one cell at a time.
+// attention.h: flash attention over a cache of f16. ggml's own kernel takes few rows one query and one cell at a time, and many rows
+// with the cells that their mask hides.
 #pragma once
 
 #include "traits.h"

@@ -167,6 +167,23 @@ void quantize(const float * x, int64_t k, int kind, void * memory, int64_t n, in
 
 #include "tiles.inc"
 
+// One number for each query.
+struct Quad {
+    __m128 x;
+    static Quad set(float f) { return { _mm_set1_ps(f) }; }
+    static Quad load(const float * p) { return { _mm_loadu_ps(p) }; }
+    static void store(float * p, Quad a) { _mm_storeu_ps(p, a.x); }
+    static Quad add(Quad a, Quad b) { return { _mm_add_ps(a.x, b.x) }; }
+    static Quad mul(Quad a, Quad b) { return { _mm_mul_ps(a.x, b.x) }; }
+    static Quad fma(Quad a, Quad b, Quad c) { return { _mm_fmadd_ps(a.x, b.x, c.x) }; }
+    static Quad max(Quad a, Quad b) { return { _mm_max_ps(a.x, b.x) }; }
+    // The sums of four vectors of eight.
+    static Quad totals(__m256 a, __m256 b, __m256 c, __m256 d) {
+        const __m256 s = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+        return { _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1)) };
+    }
+};
+
 struct Lanes {
     using type = __m512;
     static constexpr int n = 16;
@@ -179,7 +196,11 @@ struct Lanes {
     static type sub(type a, type b) { return _mm512_sub_ps(a, b); }
     static type mul(type a, type b) { return _mm512_mul_ps(a, b); }
     static type fma(type a, type b, type c) { return _mm512_fmadd_ps(a, b, c); }
-    static float total(type x) { return _mm512_reduce_add_ps(x); }
+    static type repeat(Quad q) { return _mm512_broadcast_f32x4(q.x); }
+    static Quad totals(const type x[4]) {
+        const auto folded = [](type v) { return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)); };
+        return Quad::totals(folded(x[0]), folded(x[1]), folded(x[2]), folded(x[3]));
+    }
     // e^x = 2^n * e^r, |r| <= ln(2)/2: the Taylor polynomial of degree 6 is right to 2^-23 there.
     static type exp(type x) {
         const type n = _mm512_roundscale_ps(_mm512_mul_ps(x, set(1.44269504f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

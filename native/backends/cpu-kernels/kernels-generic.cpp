@@ -124,6 +124,19 @@ void quantize(const float * x, int64_t k, int kind, void * memory, int64_t n, in
 
 #include "tiles.inc"
 
+// One number for each query.
+struct Quad {
+    float at[4];
+    template <typename F> static Quad each(F f) { return { { f(0), f(1), f(2), f(3) } }; }
+    static Quad set(float x) { return { { x, x, x, x } }; }
+    static Quad load(const float * p) { return { { p[0], p[1], p[2], p[3] } }; }
+    static void store(float * p, const Quad & a) { memcpy(p, a.at, sizeof(a.at)); }
+    static Quad add(const Quad & a, const Quad & b) { return each([&](int i) { return a.at[i] + b.at[i]; }); }
+    static Quad mul(const Quad & a, const Quad & b) { return each([&](int i) { return a.at[i] * b.at[i]; }); }
+    static Quad fma(const Quad & a, const Quad & b, const Quad & c) { return each([&](int i) { return a.at[i] * b.at[i] + c.at[i]; }); }
+    static Quad max(const Quad & a, const Quad & b) { return each([&](int i) { return a.at[i] > b.at[i] ? a.at[i] : b.at[i]; }); }
+};
+
 struct Lanes {
     struct type {
         float at[8];
@@ -146,12 +159,15 @@ struct Lanes {
     static type mul(const type & a, const type & b) { return each([&](int i) { return a.at[i] * b.at[i]; }); }
     static type fma(const type & a, const type & b, const type & c) { return each([&](int i) { return a.at[i] * b.at[i] + c.at[i]; }); }
     static type exp(const type & x) { return each([&](int i) { return expf(x.at[i]); }); }
-    static float total(const type & x) {
-        float sum = 0;
-        for (const float part : x.at) {
-            sum += part;
-        }
-        return sum;
+    static type repeat(const Quad & q) { return each([&](int i) { return q.at[i % 4]; }); }
+    static Quad totals(const type x[4]) {
+        return Quad::each([&](int q) {
+            float sum = 0;
+            for (const float part : x[q].at) {
+                sum += part;
+            }
+            return sum;
+        });
     }
 };
 
