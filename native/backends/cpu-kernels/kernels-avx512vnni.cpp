@@ -191,7 +191,7 @@ struct Lanes {
     static type set(float x) { return _mm512_set1_ps(x); }
     static type load(const float * p) { return _mm512_loadu_ps(p); }
     static type load_half(const uint16_t * p) { return halves((const uint8_t *) p); }
-    static float half(uint16_t h) { return _cvtsh_ss(h); }
+    static float half(uint16_t h) { return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(h))); }
     static void store(float * p, type x) { _mm512_storeu_ps(p, x); }
     static type sub(type a, type b) { return _mm512_sub_ps(a, b); }
     static type mul(type a, type b) { return _mm512_mul_ps(a, b); }

@@ -4,9 +4,6 @@
 
 #include <math.h>
 #include <string.h>
-#ifdef _MSC_VER
-#include <intrin.h>
-#endif
 
 const uint8_t sotto_iq4_nl_table[16] = {
     // kvalues_iq4nl of ggml-common.h, each plus 128
