@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { loadModel, type Model, type StreamResult, systemInfo } from '../../lib/index.js'
+import { loadModel, type Model, type StreamResult } from '../../lib/index.js'
 import { expectCode } from '../helpers/expect-code.js'
 
 const greedy = { temperature: 0 }
@@ -51,12 +51,9 @@ describe.each(['tiny', 'real'] as const)('completion on the %s model', (name) =>
     )
     for (const [i, { text, logprobs }] of together.entries()) {
       const single = alone[i]!
-      // Our kernels give the same bits in any company; the tiny model's F32 weights are not for them.
-      if (name === 'real' && systemInfo().cpu.kernels !== 'off')
-        expect({ text, logprobs }).toEqual({ text: single.text, logprobs: single.logprobs })
       if (text === single.text) continue
-      // Upstream's round differently in company, so two tokens that are nearly equally likely may change places: then,
-      // and only then, the texts part.
+      // Cells that others have left lie in another order, and F32 weights are multiplied by ggml, which rounds by company: two tokens
+      // that are nearly equally likely may change places, and then, and only then, the texts part.
       const at = logprobs!.findIndex(({ token }, j) => token !== single.logprobs![j]?.token)
       const [first, ...rivals] = single.logprobs![at]!.top
       const chosen = rivals.find(({ token }) => token === logprobs![at]!.token)
