@@ -9,7 +9,7 @@
 // library it is linked into registers nothing. Destructors of thread_local objects go another way and run as ever.
 #ifndef _WIN32  // there the system ends all other threads before it tells a DLL
 
-// NOLINTNEXTLINE(bugprone-reserved-identifier): the name is the point
+// NOLINTNEXTLINE(bugprone-reserved-identifier)
 extern "C" __attribute__((visibility("hidden"))) int __cxa_atexit(void (*)(void*), void*, void*) { return 0; }
 
 #endif
