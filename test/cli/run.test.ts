@@ -6,6 +6,9 @@ import { runCli, startCli, startOnTerminal } from './run-cli.js'
 
 const { tiny, real, untemplated } = inject('models')
 
+// The tiny model is random: sampled, it ends an answer at any token.
+const greedy = ['--temperature', '0']
+
 describe('run', () => {
   let folder: string
   let endless: string[]
@@ -57,7 +60,15 @@ describe('run', () => {
   })
 
   it('prints one object with --json', async () => {
-    const { code, stdout } = await runCli(['run', tiny, 'hi', '--json', '--max-tokens', '5'])
+    const { code, stdout } = await runCli([
+      'run',
+      tiny,
+      'hi',
+      ...greedy,
+      '--json',
+      '--max-tokens',
+      '5',
+    ])
     expect(code).toBe(0)
     expect(JSON.parse(stdout)).toMatchObject({
       model: 'tiny random',
@@ -69,7 +80,15 @@ describe('run', () => {
   })
 
   it('prints parts and then the result with --ndjson', async () => {
-    const { stdout } = await runCli(['run', tiny, 'hi', '--ndjson', '--max-tokens', '30'])
+    const { stdout } = await runCli([
+      'run',
+      tiny,
+      'hi',
+      ...greedy,
+      '--ndjson',
+      '--max-tokens',
+      '30',
+    ])
     const lines = stdout
       .trimEnd()
       .split('\n')
@@ -185,7 +204,15 @@ describe('run', () => {
   })
 
   it('prints speeds to stderr with --timings', async () => {
-    const { stderr } = await runCli(['run', tiny, 'hi', '--timings', '--max-tokens', '3'])
+    const { stderr } = await runCli([
+      'run',
+      tiny,
+      'hi',
+      ...greedy,
+      '--timings',
+      '--max-tokens',
+      '3',
+    ])
     expect(stderr).toMatch(
       /^prompt \d+ tokens \(0 reused\) in \d+ ms, first token after \d+ ms, 3 tokens at [\d.]+ tokens\/s\n$/,
     )
