@@ -433,10 +433,10 @@ void Scheduler::Loop::RunMeasure(MeasureCommand& command) {
 }
 
 void Scheduler::Loop::AttachPool(const ThreadOptions& options) {
+  std::shared_ptr<ThreadPool> pool = ThreadPool::Acquire(options);  // throws before anything has changed
   // ggml looks at the pool before, once more, when it computes with another one.
-  if (pool_) former_pools_.push_back(std::move(pool_));
-  pool_ = ThreadPool::Acquire(options);
-  if (!former_pools_.empty() && former_pools_.back() == pool_) former_pools_.pop_back();
+  if (pool_ && pool_ != pool) former_pools_.push_back(std::move(pool_));
+  pool_ = std::move(pool);
   options_.threads = options;
   governor_ = ThreadGovernor(options.generation);
   if (embedder_) {

@@ -64,7 +64,6 @@ void ThreadGovernor::EndTrial(bool better) {
     usual_ms_ = best_ms_ = ms_ / steps_;
     pause_ms_ = 0;
     lowest_ = 0;
-    // The way back is tried later, the way on at once.
     rest_ms_ = count_ < most_ ? kLeastPause : 0;
   } else {
     const double cost = std::max(0.0, ms_ - usual_ms_ * steps_);

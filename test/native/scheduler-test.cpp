@@ -139,6 +139,17 @@ TEST_F(SchedulerTest, ThreadsChangeWhileItRuns) {
   EXPECT_LT(scheduler->Measure(1, 4), 0);
 }
 
+TEST_F(SchedulerTest, ThreadsThatCannotBeHadChangeNothing) {
+  auto scheduler = Start();
+  ThreadOptions options;
+  options.generation = options.prompt = 1;
+  options.affinity = {-1};
+  scheduler->SetThreads(options);
+  scheduler->Submit(Prepare(1, "Once", 8, std::make_shared<RequestControl>()));
+  AwaitEnds(1);
+  EXPECT_EQ(ends_[1][0].kind, Event::Kind::kDone);
+}
+
 TEST_F(SchedulerTest, TwoModelsShareOnePool) {
   auto a = Start();
   auto b = Start();

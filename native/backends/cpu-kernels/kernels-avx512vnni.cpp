@@ -167,22 +167,7 @@ void quantize(const float * x, int64_t k, int kind, void * memory, int64_t n, in
 
 #include "tiles.inc"
 
-// One number for each query.
-struct Quad {
-    __m128 x;
-    static Quad set(float f) { return { _mm_set1_ps(f) }; }
-    static Quad load(const float * p) { return { _mm_loadu_ps(p) }; }
-    static void store(float * p, Quad a) { _mm_storeu_ps(p, a.x); }
-    static Quad add(Quad a, Quad b) { return { _mm_add_ps(a.x, b.x) }; }
-    static Quad mul(Quad a, Quad b) { return { _mm_mul_ps(a.x, b.x) }; }
-    static Quad fma(Quad a, Quad b, Quad c) { return { _mm_fmadd_ps(a.x, b.x, c.x) }; }
-    static Quad max(Quad a, Quad b) { return { _mm_max_ps(a.x, b.x) }; }
-    // The sums of four vectors of eight.
-    static Quad totals(__m256 a, __m256 b, __m256 c, __m256 d) {
-        const __m256 s = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
-        return { _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1)) };
-    }
-};
+#include "quad.inc"
 
 struct Lanes {
     using type = __m512;
