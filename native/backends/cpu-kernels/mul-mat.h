@@ -1,0 +1,7 @@
+// mul-mat.h: MUL_MAT with packed weights, in ggml's own thread pool.
+#pragma once
+
+#include "traits.h"
+
+// What computes a MUL_MAT whose weights lie in our buffer.
+ggml::cpu::tensor_traits * sotto_mul_mat_traits();
