@@ -8,6 +8,7 @@ import { estimateMemory } from './gguf/estimate.js'
 import { checkModelFile } from './gguf/gate.js'
 import type { GgufFile } from './gguf/reader.js'
 import { checkPaths, Model } from './model.js'
+import { packedPath } from './models/packed-cache.js'
 import { resolveModel } from './models/store.js'
 import { fromNative, type NativeModelOptions, native } from './native.js'
 import {
@@ -59,6 +60,13 @@ export interface LoadOptions {
   mlock?: boolean
   /** Look at every weight for NaN and infinity while loading. Default false. */
   checkTensors?: boolean
+  /** `'upstream'`: compute with ggml's own CPU kernels instead of ours. See `model.info.kernels`. Default `'auto'`. */
+  kernels?: 'auto' | 'upstream'
+  /**
+   * Keep weights, in the order that our CPU kernels read them in, in a file that later loads map and other processes share (`sotto cache`).
+   * Where that cannot be, they stay in memory and `model.info.kernels.problem` says why. Default true.
+   */
+  packedCache?: boolean
   /** LoRA adapters, applied on top of each other. */
   adapters?: { path: string; scale?: number }[]
   /** How many threads compute. Default `'auto'`: performance cores within the cgroup's quota, improved by a short probe. */
@@ -87,6 +95,8 @@ const loadRules: OptionRules<LoadOptions> = {
   mmap: flag(),
   mlock: flag(),
   checkTensors: flag(),
+  kernels: oneOf('auto', 'upstream'),
+  packedCache: flag(),
   adapters: {
     expected: 'an array of { path, scale? }',
     accepts: (value): value is { path: string; scale?: number }[] =>
@@ -166,6 +176,8 @@ export async function loadModel(
     mmap: options.mmap ?? true,
     mlock: options.mlock ?? false,
     checkTensors: options.checkTensors ?? false,
+    upstreamKernels: options.kernels === 'upstream',
+    packedPath: await packedFor(paths, files, options),
     adapters: (options.adapters ?? []).map(({ path, scale = 1 }) => ({ path, scale })),
     contextSize: options.contextSize ?? 0,
     batchSize: options.batchSize ?? 512,
@@ -237,6 +249,20 @@ export async function loadModel(
   } finally {
     letGoOfSignal()
   }
+}
+
+// Smaller ones are packed faster than a file is found.
+const leastPacked = 16 * 2 ** 20
+
+async function packedFor(
+  paths: string[],
+  files: GgufFile[],
+  options: Partial<LoadOptions>,
+): Promise<string> {
+  if (options.packedCache === false || options.mmap === false || options.kernels === 'upstream')
+    return ''
+  const bytes = files.reduce((sum, file) => sum + estimateMemory(file).weights, 0)
+  return bytes < leastPacked ? '' : ((await packedPath(paths, bytes)) ?? '')
 }
 
 /** Every shard of a model whose first one is named: native code finds them by itself, and none may get there unseen. */

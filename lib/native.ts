@@ -46,6 +46,8 @@ export interface NativeModelOptions {
   mlock: boolean
   checkTensors: boolean
   adapters: { path: string; scale: number }[]
+  upstreamKernels: boolean
+  packedPath: string
   contextSize: number
   batchSize: number
   sequences: number
@@ -58,6 +60,18 @@ export interface NativeModelOptions {
   prefixCache: boolean
   pooling: string
   threads: NativeThreadOptions
+}
+
+/** Which path the weights took. */
+export interface NativeKernelInfo {
+  /** Instruction set of our kernels, or `off` where ggml's own compute. */
+  name: string
+  /** Where the packed weights are: in a `file` that all processes share, or in `memory`; empty where none are packed. */
+  weights: string
+  /** Why they are not in the file that was meant for them; empty where they are. */
+  problem: string
+  /** Names of the packed weights; every other tensor is used as it lies in the model's file. */
+  tensors: string[]
 }
 
 export interface NativeModelInfo {
@@ -85,6 +99,7 @@ export interface NativeModelInfo {
   supportsTools: boolean
   supportsThinking: boolean
   metadata: Record<string, string>
+  kernels: NativeKernelInfo
   contextSize: number
   batchSize: number
   sequences: number

@@ -2,7 +2,7 @@
 // and inspection need no native code.
 
 import { readFileSync } from 'node:fs'
-import { Command, Option } from 'commander'
+import { Argument, Command, Option } from 'commander'
 import type { ExitCode } from './exit-code.js'
 import { collect, decimal, integer, threads } from './option-values.js'
 
@@ -66,6 +66,14 @@ function addModels(program: Command, done: (code: ExitCode) => void): void {
     .command('remove <name>')
     .description('delete a model from the store')
     .action(async (name) => done(await (await import('./commands/remove.js')).remove(name)))
+  program
+    .command('cache')
+    .description('the packed weights that loads leave for later ones; "clear" removes them')
+    .addArgument(new Argument('[action]').choices(['list', 'clear']).default('list'))
+    .option('--json', 'print JSON')
+    .action(async (action, options) =>
+      done(await (await import('./commands/cache.js')).cache(action, options)),
+    )
   program
     .command('inspect <model>')
     .description('metadata, tensors and memory of a model file')

@@ -7,6 +7,7 @@
 #include "backends/cpu-kernels/cpu-kernels.h"
 #include "binding/system.h"
 #include "engine/devices.h"
+#include "engine/kernels.h"
 
 #ifdef SOTTO_KERNELS_IN_MODULES
 #ifdef _WIN32
@@ -55,12 +56,12 @@ void StartBackends() {
   static std::once_flag once;
   std::call_once(once, [] {
     if (auto* join = CPU_KERNELS_FUNCTION(ggml_backend_cpu_kernels_register)) join();
+    KernelFunctions functions;
+    functions.name = CPU_KERNELS_FUNCTION(ggml_backend_cpu_kernels_name);
+    functions.use = CPU_KERNELS_FUNCTION(ggml_backend_cpu_kernels_use);
+    functions.loaded = CPU_KERNELS_FUNCTION(ggml_backend_cpu_kernels_loaded);
+    SetKernelFunctions(functions);
   });
-}
-
-std::string CpuKernels() {
-  auto* name = CPU_KERNELS_FUNCTION(ggml_backend_cpu_kernels_name);
-  return name ? name() : "off";
 }
 
 }  // namespace sotto

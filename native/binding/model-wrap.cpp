@@ -59,6 +59,14 @@ Napi::Object InfoObject(Napi::Env env, const Model& model, const SchedulerInfo& 
         Napi::PropertyDescriptor::Value(key, Napi::String::New(env, value), napi_default_jsproperty));
   }
   info.Set("metadata", metadata);
+  Napi::Object kernels = Napi::Object::New(env);
+  kernels.Set("name", m.kernels.name);
+  kernels.Set("weights", m.kernels.weights);
+  kernels.Set("problem", m.kernels.problem);
+  Napi::Array tensors = Napi::Array::New(env, m.kernels.tensors.size());
+  for (size_t i = 0; i < m.kernels.tensors.size(); ++i) tensors.Set(uint32_t(i), m.kernels.tensors[i]);
+  kernels.Set("tensors", tensors);
+  info.Set("kernels", kernels);
   info.Set("contextSize", scheduler.context_size);
   info.Set("batchSize", scheduler.batch_size);
   info.Set("sequences", scheduler.sequences);

@@ -100,6 +100,8 @@ ModelOptions ReadModelOptions(const Napi::Object& o) {
   options.mmap = BoolField(o, "mmap");
   options.mlock = BoolField(o, "mlock");
   options.check_tensors = BoolField(o, "checkTensors");
+  options.upstream_kernels = BoolField(o, "upstreamKernels");
+  options.packed_path = StringField(o, "packedPath");
   const Napi::Value adapters = o.Get("adapters");
   if (!adapters.IsArray()) throw Error(ErrorCode::kOptionInvalid, "Expected adapters to be an array");
   const Napi::Array list = adapters.As<Napi::Array>();

@@ -9,6 +9,7 @@
 #include "binding/backends.h"
 #include "binding/wrap.h"
 #include "engine/devices.h"
+#include "engine/kernels.h"
 
 #if defined(_WIN32)
 #include <windows.h>
@@ -58,7 +59,7 @@ Napi::Value SystemInfo(const Napi::CallbackInfo& info) {
   cpu.Set("quota", topology.quota);
   cpu.Set("features", Strings(env, CpuFeatures()));
   cpu.Set("variant", CpuVariant());
-  cpu.Set("kernels", CpuKernels());
+  cpu.Set("kernels", KernelName());
 
   const std::vector<DeviceInfo> found = ListDevices();
   Napi::Array devices = Napi::Array::New(env, found.size());

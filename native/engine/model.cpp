@@ -153,6 +153,7 @@ std::shared_ptr<const Model> Model::Load(const ModelOptions& options, const std:
     for (const std::string& path : options.paths) paths.push_back(path.c_str());
     return llama_model_ptr(llama_model_load_from_splits(paths.data(), paths.size(), params));
   };
+  KernelUse kernels(options.upstream_kernels, options.packed_path);
   try {
     model->model_ = Explained(ErrorCode::kModelLoad, "Could not load the model", load);
   } catch (const Error&) {
@@ -161,6 +162,7 @@ std::shared_ptr<const Model> Model::Load(const ModelOptions& options, const std:
   }
   if (abort) throw Error(ErrorCode::kAborted, "Loading was aborted");
 
+  KernelInfo kernel_info = kernels.Loaded();
   for (const AdapterOptions& adapter : options.adapters) {
     model->adapters_.push_back(
         Explained(ErrorCode::kAdapterInvalid, "Could not load the LoRA adapter " + adapter.path,
@@ -168,6 +170,8 @@ std::shared_ptr<const Model> Model::Load(const ModelOptions& options, const std:
     model->adapter_scales_.emplace_back(model->adapters_.back().get(), adapter.scale);
   }
   model->info_ = ReadInfo(model->get());
+  model->info_.upstream_kernels = options.upstream_kernels;
+  model->info_.kernels = std::move(kernel_info);
   model->chat_format_ = std::make_unique<ChatFormat>(model->get());
   model->info_.chat_template = model->chat_format_->template_text();
   return model;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/chat-format.h"
+#include "engine/kernels.h"
 
 namespace sotto {
 
@@ -29,6 +30,8 @@ struct ModelOptions {
   bool mlock = false;
   bool check_tensors = false;
   std::vector<AdapterOptions> adapters;
+  bool upstream_kernels = false;  // compute with ggml's own kernels
+  std::string packed_path;        // of the file of packed weights; empty: they stay in memory
 };
 
 struct ModelInfo {
@@ -50,6 +53,8 @@ struct ModelInfo {
   bool hybrid = false;
   bool has_encoder = false, has_decoder = true;
   std::string chat_template;
+  bool upstream_kernels = false;
+  KernelInfo kernels;
   std::vector<std::pair<std::string, std::string>> metadata;  // scalar keys as text
 };
 

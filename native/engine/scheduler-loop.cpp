@@ -26,6 +26,7 @@ int CommonPrefix(const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
 void Scheduler::Loop::Run() {
   // Upstream reports an aborted graph as an error; on this thread its lines are kept for messages, not printed.
   const LogCapture log;
+  const KernelUse kernels(model_->info().upstream_kernels, "");
   bool busy = false;
   while (!closing_) {
     try {

@@ -4,9 +4,8 @@
 #include <string.h>
 
 #include <algorithm>
-#include <atomic>
-#include <thread>
-#include <vector>
+#include <memory>
+#include <string>
 
 #include "attention.h"
 #include "cpu-isa.h"
@@ -14,7 +13,9 @@
 #include "ggml-cpu.h"
 #include "mul-mat.h"
 #include "pack.h"
+#include "packed-file.h"
 #include "packed.h"
+#include "parallel.h"
 #include "traits.h"
 
 #ifdef __linux__
@@ -25,14 +26,34 @@
 
 namespace {
 
+struct use {
+    bool upstream;
+    void (*packed)(void * data, const char * tensor, const char * problem);
+    void * data;
+};
+
+thread_local use current = {};
+thread_local std::unique_ptr<sotto_packed_file> awaited;  // until a buffer takes it
+thread_local sotto_packed_file * being_loaded = nullptr;  // owned by its buffer
+
+// On a node of a graph that is computed with ggml's own kernels: its plan is made on the thread that asked for them, the pool's threads
+// see this mark.
+char upstream_mark;
+
 class kernels_buffer_type : public ggml::cpu::extra_buffer_type {
     bool supports_op(ggml_backend_dev_t, const ggml_tensor * op) override {
-        return op->op == GGML_OP_MUL_MAT && is_ours(op->src[0]) && ggml_n_dims(op->src[0]) == 2 && sotto_packed_kind(op->src[0]) >= 0 &&
+        return !current.upstream && op->op == GGML_OP_MUL_MAT && is_ours(op->src[0]) && ggml_n_dims(op->src[0]) == 2 && sotto_packed_kind(op->src[0]) >= 0 &&
                op->src[1]->type == GGML_TYPE_F32 && op->src[1]->nb[0] == sizeof(float) &&
                (!op->src[1]->buffer || ggml_backend_buft_is_host(op->src[1]->buffer->buft));
     }
 
     ggml::cpu::tensor_traits * get_tensor_traits(const ggml_tensor * op) override {
+        if (current.upstream) {
+            const_cast<ggml_tensor *>(op)->extra = &upstream_mark;
+        }
+        if (op->extra == &upstream_mark) {
+            return nullptr;
+        }
         if (op->op == GGML_OP_FLASH_ATTN_EXT) {
             return sotto_attention_traits(op);  // ggml asks for every operation, wherever its tensors lie
         }
@@ -46,8 +67,8 @@ class kernels_buffer_type : public ggml::cpu::extra_buffer_type {
 
 #ifdef __linux__
 // What has been packed is not read again. If it came from a mapped file, its pages need not count in our memory any longer; if somebody
-// does read them, they come back from the page cache. Memory that is no file, or was written to,
-// would lose its contents, so the system is asked what it is.
+// does read them, they come back from the page cache. Memory that is no file, or was written to, would lose its contents, so the
+// system is asked what it is.
 void drop_if_mapped(const void * data, size_t size) {
     const uintptr_t page = uintptr_t(sysconf(_SC_PAGESIZE));
     const uintptr_t begin = ((uintptr_t) data + page - 1) & ~(page - 1), end = ((uintptr_t) data + size) & ~(page - 1);
@@ -76,56 +97,90 @@ void drop_if_mapped(const void * data, size_t size) {
 }
 #endif
 
-// Packing is bound by memory: as many threads as share its bandwidth.
-void set_tensor(ggml_backend_buffer_t, ggml_tensor * tensor, const void * data, size_t offset, size_t size) {
+// What a buffer of ours is: memory of this process, or the image in a packed file.
+struct weights {
+    void * base;
+    ggml_backend_buffer_t memory;
+    sotto_packed_file * file;
+};
+
+void set_tensor(ggml_backend_buffer_t buffer, ggml_tensor * tensor, const void * data, size_t offset, size_t size) {
     GGML_ASSERT(offset == 0 && size == ggml_nbytes(tensor));
     const int kind = sotto_packed_kind(tensor);
     const size_t row_size = ggml_row_size(tensor->type, tensor->ne[0]);
     const size_t panel_size = sotto_panel_size(kind, tensor->ne[0]);
-    const int64_t n_panels = sotto_panels(tensor);
-    std::atomic<int64_t> next{ 0 };
-    const auto work = [&] {
-        for (int64_t p = next++; p < n_panels; p = next++) {
+    sotto_packed_file * file = ((weights *) buffer->context)->file;
+    if (current.packed) {
+        current.packed(current.data, tensor->name, nullptr);
+    }
+    if (!file || !file->holds(tensor, sotto_packed_size(tensor, kind))) {
+        sotto_in_parallel(sotto_panels(tensor), [&](int64_t p) {
             const int rows = int(std::min<int64_t>(SOTTO_ROWS, tensor->ne[1] - p * SOTTO_ROWS));
             sotto_pack_panel(kind, (const char *) data + size_t(p) * SOTTO_ROWS * row_size, row_size, rows, tensor->ne[0],
                              (uint8_t *) tensor->data + size_t(p) * panel_size);
-        }
-    };
-    std::vector<std::thread> helpers;
-    if (size > (1u << 20)) {
-        const unsigned n = std::min(std::max(std::thread::hardware_concurrency(), 1u), 8u);
-        for (unsigned i = 1; i < n; i++) {
-            helpers.emplace_back(work);
-        }
-    }
-    work();
-    for (std::thread & helper : helpers) {
-        helper.join();
+        });
     }
 #ifdef __linux__
     drop_if_mapped(data, size);
 #endif
 }
 
-ggml_backend_buffer_t alloc_buffer(ggml_backend_buffer_type_t buft, size_t size) {
-    ggml_backend_buffer_t buffer = ggml_backend_buft_alloc_buffer(ggml_backend_cpu_buffer_type(), size);
-    if (!buffer) {
+void free_buffer(ggml_backend_buffer_t buffer) {
+    weights * w = (weights *) buffer->context;
+    if (being_loaded == w->file) {
+        being_loaded = nullptr;
+    }
+    if (w->memory) {
+        ggml_backend_buffer_free(w->memory);
+    }
+    delete w->file;
+    delete w;
+}
+
+void tell(const std::string & problem) {
+    GGML_LOG_WARN("packed weights stay in memory: %s\n", problem.c_str());
+    if (current.packed) {
+        current.packed(current.data, nullptr, problem.c_str());
+    }
+}
+
+// The file that this load is for, once; a second buffer of one load stays in memory.
+sotto_packed_file * open_packed_file(size_t size) {
+    std::unique_ptr<sotto_packed_file> file = std::move(awaited);
+    std::string problem;
+    if (file && !file->open(size, problem)) {
+        tell(problem);
         return nullptr;
     }
+    return being_loaded = file.release();
+}
+
+ggml_backend_buffer_t alloc_buffer(ggml_backend_buffer_type_t buft, size_t size) {
+    weights w = { nullptr, nullptr, open_packed_file(size) };
+    if (w.file) {
+        w.base = w.file->image();
+    } else {
+        w.memory = ggml_backend_buft_alloc_buffer(ggml_backend_cpu_buffer_type(), size);
+        if (!w.memory) {
+            return nullptr;
+        }
+        w.base = ggml_backend_buffer_get_base(w.memory);
 #ifdef __linux__
-    // Generation reads every weight once a token: with pages of 4 KB the translation of addresses is what it waits for.
-    const uintptr_t huge = 2 << 20;
-    const uintptr_t begin = ((uintptr_t) ggml_backend_buffer_get_base(buffer) + huge - 1) & ~(huge - 1);
-    const uintptr_t end = ((uintptr_t) ggml_backend_buffer_get_base(buffer) + size) & ~(huge - 1);
-    if (begin < end) {
-        madvise((void *) begin, end - begin, MADV_HUGEPAGE);
-    }
+        // Generation reads every weight once a token: with pages of 4 KB the translation of addresses is what it waits for.
+        const uintptr_t huge = 2 << 20;
+        const uintptr_t begin = ((uintptr_t) w.base + huge - 1) & ~(huge - 1);
+        const uintptr_t end = ((uintptr_t) w.base + size) & ~(huge - 1);
+        if (begin < end) {
+            madvise((void *) begin, end - begin, MADV_HUGEPAGE);
+        }
 #endif
-    buffer->buft = buft;
-    buffer->iface.set_tensor = set_tensor;
-    buffer->iface.get_tensor = nullptr;
-    buffer->iface.cpy_tensor = nullptr;
-    return buffer;
+    }
+    ggml_backend_buffer_i functions = {};
+    functions.free_buffer = free_buffer;
+    functions.get_base = [](ggml_backend_buffer_t buffer) { return ((weights *) buffer->context)->base; };
+    functions.set_tensor = set_tensor;
+    functions.clear = [](ggml_backend_buffer_t, uint8_t) {};  // weights are written whole
+    return ggml_backend_buffer_init(buft, functions, new weights(w), size);
 }
 
 size_t get_alloc_size(ggml_backend_buffer_type_t, const ggml_tensor * tensor) {
@@ -165,6 +220,24 @@ void ggml_backend_cpu_kernels_register(void) {
         return true;
     }();
     (void) once;
+}
+
+void ggml_backend_cpu_kernels_use(bool upstream, const char * packed_path,
+                                  void (*packed)(void * data, const char * tensor, const char * problem), void * data) {
+    current = { upstream, packed, data };
+    awaited.reset(packed_path ? new sotto_packed_file(packed_path) : nullptr);
+    being_loaded = nullptr;
+}
+
+const char * ggml_backend_cpu_kernels_loaded(void) {
+    std::string problem;
+    const bool in_file = being_loaded && being_loaded->finish(problem);
+    if (being_loaded && !in_file) {
+        tell(problem);
+    }
+    awaited.reset();
+    being_loaded = nullptr;
+    return in_file ? "file" : "memory";
 }
 
 const char * ggml_backend_cpu_kernels_name(void) { return sotto_kernels_in_use() ? sotto_kernels_in_use()->name : "off"; }

@@ -26,6 +26,15 @@ ggml_backend_buffer_type_t ggml_backend_cpu_kernels_buffer_type(void);
 // The instruction set in use, or "off".
 SOTTO_KERNELS_API const char * ggml_backend_cpu_kernels_name(void);
 
+// How this thread loads a model, and computes with it, until it says otherwise. upstream: with ggml's own kernels. packed_path: the side
+// file of the model's packed weights, or null: they stay in memory. packed, unless null, is called for each packed weight with its
+// name, and with null and a sentence when the side file cannot be used.
+SOTTO_KERNELS_API void ggml_backend_cpu_kernels_use(bool upstream, const char * packed_path,
+                                                    void (*packed)(void * data, const char * tensor, const char * problem), void * data);
+
+// The load is over, and well: a side file that was written meanwhile gets its name. Where the weights are: "memory" or "file".
+SOTTO_KERNELS_API const char * ggml_backend_cpu_kernels_loaded(void);
+
 #ifdef __cplusplus
 }
 #endif

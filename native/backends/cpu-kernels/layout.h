@@ -21,6 +21,9 @@
 
 enum { SOTTO_ROWS = 16, SOTTO_MAX_COLS = 12 };
 
+// Of packed weights in files: another number makes every one of them again.
+enum { SOTTO_LAYOUT = 1 };
+
 enum sotto_kind {
     SOTTO_Q4_0,    // f16 d[16] | nibbles                                     w = d * (q - 8)
     SOTTO_Q4_1,    // f16 d[16], m[16] | nibbles                              w = d * q + m

@@ -1,0 +1,36 @@
+#include "engine/kernels.h"
+
+#include <utility>
+
+namespace sotto {
+namespace {
+
+KernelFunctions functions;
+
+}  // namespace
+
+void SetKernelFunctions(const KernelFunctions& found) { functions = found; }
+
+std::string KernelName() { return functions.name ? functions.name() : "off"; }
+
+KernelUse::KernelUse(bool upstream, const std::string& packed_path) : path_(packed_path) {
+  if (!upstream) info_.name = KernelName();
+  if (functions.use) functions.use(upstream, path_.empty() ? nullptr : path_.c_str(), OnPacked, this);
+}
+
+KernelUse::~KernelUse() {
+  if (functions.use) functions.use(false, nullptr, nullptr, nullptr);
+}
+
+KernelInfo KernelUse::Loaded() {
+  if (functions.loaded && !info_.tensors.empty()) info_.weights = functions.loaded();
+  return std::move(info_);
+}
+
+void KernelUse::OnPacked(void* data, const char* tensor, const char* problem) {
+  KernelInfo& info = static_cast<KernelUse*>(data)->info_;
+  if (tensor) info.tensors.emplace_back(tensor);
+  if (problem) info.problem = problem;
+}
+
+}  // namespace sotto

@@ -1,0 +1,47 @@
+// kernels.h: what the engine asks of our kernels inside ggml's CPU backend. They are a guest there, and in a prebuild inside the CPU
+// module that was chosen: binding/backends.cpp finds them and introduces them here.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace sotto {
+
+// The C functions of backends/cpu-kernels/cpu-kernels.h, which says what they do. Null: there are none.
+struct KernelFunctions {
+  const char* (*name)() = nullptr;
+  const char* (*loaded)() = nullptr;
+  void (*use)(bool upstream, const char* packed_path, void (*packed)(void*, const char*, const char*),
+              void* data) = nullptr;
+};
+void SetKernelFunctions(const KernelFunctions& functions);
+
+// The instruction set in use, or "off".
+std::string KernelName();
+
+// Which path the weights of a model took.
+struct KernelInfo {
+  std::string name = "off";          // instruction set, or "off"
+  std::string weights;               // of the packed ones: "memory", "file", or "" where there are none
+  std::string problem;               // why they are not in the file that was asked for
+  std::vector<std::string> tensors;  // packed for our kernels; the others are used as they lie in the model's file
+};
+
+// From here to its end this thread loads one model, or computes with one.
+class KernelUse {
+ public:
+  KernelUse(bool upstream, const std::string& packed_path);
+  ~KernelUse();
+  KernelUse(const KernelUse&) = delete;
+  KernelUse& operator=(const KernelUse&) = delete;
+
+  // After a load that went well.
+  KernelInfo Loaded();
+
+ private:
+  static void OnPacked(void* data, const char* tensor, const char* problem);
+  const std::string path_;
+  KernelInfo info_;
+};
+
+}  // namespace sotto
