@@ -13,6 +13,8 @@ const options = (): NativeModelOptions => ({
   mlock: false,
   checkTensors: false,
   adapters: [],
+  upstreamKernels: false,
+  packedPath: '',
   contextSize: 256,
   batchSize: 64,
   sequences: 2,
