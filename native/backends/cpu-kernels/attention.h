@@ -1,5 +1,5 @@
-// attention.h: flash attention over a cache of f16. ggml's own kernel takes few rows one query and one cell at a time, and many rows
-// with the cells that their mask hides.
+// attention.h: flash attention over a cache of f32, f16, q8_0 or q4_0, keys and values each of their own. ggml's own kernel takes
+// rows of a quantised cache one query and one cell at a time, and many rows of f16 with the cells that their mask hides.
 #pragma once
 
 #include "traits.h"

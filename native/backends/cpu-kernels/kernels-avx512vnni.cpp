@@ -169,22 +169,57 @@ void quantize(const float * x, int64_t k, int kind, void * memory, int64_t n, in
 
 #include "quad.inc"
 
+constexpr float LEAST = -87.0f;  // e to the power of less counts as nothing
+
 struct Lanes {
     using type = __m512;
     static constexpr int n = 16;
+    static constexpr int cells = 4;
+    static constexpr int wide = 4;
     static type zero() { return _mm512_setzero_ps(); }
     static type set(float x) { return _mm512_set1_ps(x); }
     static type load(const float * p) { return _mm512_loadu_ps(p); }
     static type load_half(const uint16_t * p) { return halves((const uint8_t *) p); }
     static float half(uint16_t h) { return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(h))); }
+    static type load_bytes(const uint8_t * p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *) p))); }
+    static type load_nibbles(const uint8_t * p, int high) {
+        // VPERMPS looks at the low four bits of an index only.
+        const __m512 table = _mm512_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7);
+        const __m512i bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *) p));
+        return _mm512_permutexvar_ps(_mm512_srl_epi32(bytes, _mm_cvtsi32_si128(4 * high)), table);
+    }
     static void store(float * p, type x) { _mm512_storeu_ps(p, x); }
+    static type add(type a, type b) { return _mm512_add_ps(a, b); }
+    static type div(type a, type b) { return _mm512_div_ps(a, b); }
+    static type min(type a, type b) { return _mm512_min_ps(a, b); }
+    static type max(type a, type b) { return _mm512_max_ps(a, b); }
     static type sub(type a, type b) { return _mm512_sub_ps(a, b); }
     static type mul(type a, type b) { return _mm512_mul_ps(a, b); }
     static type fma(type a, type b, type c) { return _mm512_fmadd_ps(a, b, c); }
     static type repeat(Quad q) { return _mm512_broadcast_f32x4(q.x); }
+    static Quad largest(type x) {
+        const __m256 half = _mm256_max_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+        return { _mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)) };
+    }
+    // Every total adds elements 8 apart, then 4, 2 and 1: alone or among sixteen, its bits are the same.
+    template <int HIGH> static type pick(type a, type b) { return _mm512_shuffle_f32x4(a, b, HIGH); }
+    static type by8(type a, type b) { return add(pick<0x44>(a, b), pick<0xee>(a, b)); }
+    static type by4(type a, type b) { return add(pick<0x88>(a, b), pick<0xdd>(a, b)); }
+    static type by2(type a, type b) { return add(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee)); }
+    static type by1(type a, type b) { return add(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xdd)); }
     static Quad totals(const type x[4]) {
-        const auto folded = [](type v) { return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)); };
-        return Quad::totals(folded(x[0]), folded(x[1]), folded(x[2]), folded(x[3]));
+        type s = by4(by8(x[0], x[1]), by8(x[2], x[3]));
+        s = by2(s, s);
+        s = by1(s, s);
+        return { _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, s)) };
+    }
+    // to[4 * c + q] = the total of x[q][c].
+    static void store_totals(float * to, const type x[4][4]) {
+        type s[4];
+        for (int q = 0; q < 4; q++) {
+            s[q] = by4(by8(x[q][0], x[q][1]), by8(x[q][2], x[q][3]));
+        }
+        store(to, by1(by2(s[0], s[1]), by2(s[2], s[3])));
     }
     // e^x = 2^n * e^r, |r| <= ln(2)/2: the Taylor polynomial of degree 6 is right to 2^-23 there.
     static type exp(type x) {
@@ -193,7 +228,7 @@ struct Lanes {
         type p = fma(set(1.0f / 720), r, set(1.0f / 120));
         p = fma(fma(p, r, set(1.0f / 24)), r, set(1.0f / 6));
         p = fma(fma(fma(p, r, set(0.5f)), r, set(1)), r, set(1));
-        return _mm512_scalef_ps(p, n);
+        return _mm512_maskz_scalef_ps(_mm512_cmp_ps_mask(x, set(LEAST), _CMP_NLT_UQ), p, n);
     }
 };
 

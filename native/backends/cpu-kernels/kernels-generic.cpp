@@ -134,11 +134,15 @@ struct Quad {
     static Quad max(const Quad & a, const Quad & b) { return each([&](int i) { return a.at[i] > b.at[i] ? a.at[i] : b.at[i]; }); }
 };
 
+constexpr float LEAST = -87.0f;  // e to the power of less counts as nothing
+
 struct Lanes {
     struct type {
         float at[8];
     };
     static constexpr int n = 8;
+    static constexpr int cells = 1;
+    static constexpr int wide = 1;
     template <typename F> static type each(F f) {
         type out;
         for (int i = 0; i < n; i++) {
@@ -151,11 +155,18 @@ struct Lanes {
     static type load(const float * p) { return each([=](int i) { return p[i]; }); }
     static type load_half(const uint16_t * p) { return each([=](int i) { return half_to_float(p[i]); }); }
     static float half(uint16_t h) { return half_to_float(h); }
+    static type load_bytes(const uint8_t * p) { return each([=](int i) { return float((int8_t) p[i]); }); }
+    static type load_nibbles(const uint8_t * p, int high) { return each([=](int i) { return float((p[i] >> 4 * high & 15) - 8); }); }
     static void store(float * p, const type & x) { memcpy(p, x.at, sizeof(x.at)); }
     static type sub(const type & a, const type & b) { return each([&](int i) { return a.at[i] - b.at[i]; }); }
     static type mul(const type & a, const type & b) { return each([&](int i) { return a.at[i] * b.at[i]; }); }
     static type fma(const type & a, const type & b, const type & c) { return each([&](int i) { return a.at[i] * b.at[i] + c.at[i]; }); }
-    static type exp(const type & x) { return each([&](int i) { return expf(x.at[i]); }); }
+    static type add(const type & a, const type & b) { return each([&](int i) { return a.at[i] + b.at[i]; }); }
+    static type div(const type & a, const type & b) { return each([&](int i) { return a.at[i] / b.at[i]; }); }
+    static type min(const type & a, const type & b) { return each([&](int i) { return a.at[i] < b.at[i] ? a.at[i] : b.at[i]; }); }
+    static type max(const type & a, const type & b) { return each([&](int i) { return a.at[i] > b.at[i] ? a.at[i] : b.at[i]; }); }
+    static type exp(const type & x) { return each([&](int i) { return x.at[i] < LEAST ? 0.0f : expf(x.at[i]); }); }
+    static Quad largest(const type & x) { return Quad::each([&](int i) { return x.at[i] > x.at[i + 4] ? x.at[i] : x.at[i + 4]; }); }
     static type repeat(const Quad & q) { return each([&](int i) { return q.at[i % 4]; }); }
     static Quad totals(const type x[4]) {
         return Quad::each([&](int q) {
@@ -165,6 +176,10 @@ struct Lanes {
             }
             return sum;
         });
+    }
+    static void store_totals(float * to, const type x[4][cells]) {
+        const type column[4] = { x[0][0], x[1][0], x[2][0], x[3][0] };
+        Quad::store(to, totals(column));
     }
 };
 

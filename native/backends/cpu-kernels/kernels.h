@@ -10,38 +10,45 @@ typedef void (*sotto_quantize_t)(const float * x, int64_t k, int kind, void * ti
 // dst[c * dst_stride + r] for the 16 rows of a panel and the n columns of a tile; `rows` < 16 in the last panel of a matrix.
 typedef void (*sotto_tile_t)(const uint8_t * panel, int64_t k, const sotto_acts * acts, float * dst, int64_t dst_stride, int rows);
 
-enum { SOTTO_MAX_QUERIES = 4 };
+enum { SOTTO_MAX_QUERIES = 4, SOTTO_KV_BLOCK = 64 };
 
-// Queries of one row that share a KV head. Keys and values are f16.
-struct sotto_attention {
-    const float *    q[SOTTO_MAX_QUERIES];
-    float *          dst[SOTTO_MAX_QUERIES];
-    float            slope[SOTTO_MAX_QUERIES];  // of the mask: ALiBi
-    float *          scores;                    // [cells, rounded up to 16][SOTTO_MAX_QUERIES]
-    const uint8_t *  k;
-    const uint8_t *  v;
-    int64_t          k_stride;                  // bytes from cell to cell
-    int64_t          v_stride;
-    const uint16_t * mask;                      // f16, one a cell, or null
-    int64_t          n_cells;
-    int64_t          d_k;
-    float            scale;
+// What keys and values may be.
+enum sotto_kv { SOTTO_KV_F32, SOTTO_KV_F16, SOTTO_KV_Q8_0, SOTTO_KV_Q4_0, SOTTO_N_KV };
+
+// Queries of one KV head.
+struct sotto_queries {
+    const float * q[SOTTO_MAX_QUERIES];
+    float *       dst[SOTTO_MAX_QUERIES];
+    int64_t       d_k;
+    float         scale;
+    float         softcap;  // 0: none
 };
 
-// Scores of the cells begin .. end - 1, begin a multiple of 16, and the largest of them for each query.
-typedef void (*sotto_scores_t)(const sotto_attention * a, int64_t begin, int64_t end, float most[SOTTO_MAX_QUERIES]);
+// Scores of cells whose keys are at keys[0 .. count - 1], count <= SOTTO_KV_BLOCK: scores[SOTTO_KV_BLOCK][SOTTO_MAX_QUERIES], and
+// raises `most` to the largest of each query. `bias` is null, or what is added to them, -infinity where a query may not look.
+typedef void (*sotto_scores_t)(const sotto_queries * a, const uint8_t * const * keys, int count, const float * bias, float * scores,
+                               float most[SOTTO_MAX_QUERIES]);
 
-// dst[d .. d + width * lanes - 1] of each query: the values weighted by exp(score - most), over sum plus the sum of the weights.
-typedef void (*sotto_values_t)(const sotto_attention * a, int64_t d, const float most[SOTTO_MAX_QUERIES],
-                               const float sum[SOTTO_MAX_QUERIES]);
+// weights = exp(score - most), 0 where that is nothing to a float; `total` grows by their sum, cell by cell.
+typedef void (*sotto_weigh_t)(const float * scores, int count, const float most[SOTTO_MAX_QUERIES], float * weights,
+                              float total[SOTTO_MAX_QUERIES]);
+
+// dst[d .. d + width * lanes - 1] of each query grows by weight * value, cell by cell.
+typedef void (*sotto_values_t)(const sotto_queries * a, const uint8_t * const * values, int count, const float * weights, int64_t d);
+
+// Elements d .. end - 1 of a row as floats: without rounding, of whatever type it is.
+typedef void (*sotto_expand_t)(const uint8_t * row, int64_t d, int64_t end, float * out);
 
 struct sotto_kernels {
     const char *     name;
     sotto_quantize_t quantize;
     sotto_tile_t     tile[SOTTO_N_KINDS][SOTTO_MAX_COLS + 1];  // [kind][columns], columns from 1
     int              lanes;                                    // head sizes are multiples of it
-    sotto_scores_t   scores[SOTTO_MAX_QUERIES];                // [queries - 1]
-    sotto_values_t   values[SOTTO_MAX_QUERIES][4];             // [queries - 1][width - 1]
+    int              wide;                                     // of 1, 2, 4: the most vectors that `values` adds at a time
+    sotto_weigh_t    weigh;
+    sotto_expand_t   expand[SOTTO_N_KV];
+    sotto_scores_t   scores[SOTTO_N_KV][SOTTO_MAX_QUERIES];    // [type][queries - 1]
+    sotto_values_t   values[SOTTO_N_KV][SOTTO_MAX_QUERIES][3]; // [type][queries - 1][width 1, 2, 4]
 };
 
 extern const sotto_kernels sotto_kernels_generic;
