@@ -54,10 +54,8 @@ struct attention {
     // Heads of a KV head that a tile takes: all of them, unless those are very many.
     int64_t parts() const { return ceil_div(heads() / heads_kv(), MAX_ROWS); }
     int64_t heads_of_part() const { return ceil_div(heads() / heads_kv(), parts()); }
-    // A group is the queries that a kernel takes: heads of one row, or several rows of one or two heads.
-    int64_t rows_of_group() const { return heads_of_part() == 1 ? 4 : heads_of_part() == 2 ? 2 : 1; }
     int64_t groups_of_row() const { return ceil_div(heads_of_part(), SOTTO_MAX_QUERIES); }
-    int64_t max_rows() const { return std::max<int64_t>(1, MAX_GROUPS / groups_of_row()) * rows_of_group(); }
+    int64_t max_rows() const { return MAX_ROWS / heads_of_part(); }
 
     // Where no thread would get a few tiles of one row, threads share each tile.
     int64_t one_row_tiles() const { return rows() * heads_kv() * parts(); }
@@ -136,6 +134,7 @@ int count_bits(uint64_t bits) {
     return int(((bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0fu) * 0x0101010101010101u >> 56);
 }
 
+// The queries that a kernel takes: heads of one row, or of several.
 struct group {
     sotto_queries a;
     int n;
@@ -151,12 +150,9 @@ class tile {
         : op(whole), use(use), first_row(first_row), n_rows(n_rows), head_kv(head_kv), floats(floats) {
         const int64_t shared = op.heads() / op.heads_kv(), begin = part * op.heads_of_part();
         const int64_t n_heads = std::min(op.heads_of_part(), shared - begin);
-        const int64_t step = std::min(op.rows_of_group(), n_rows), groups_of_row = ceil_div(n_heads, SOTTO_MAX_QUERIES);
-        for (int64_t r = 0; r < n_rows; r += step) {
-            for (int64_t g = 0; g < groups_of_row; g++) {
-                const int64_t from = g * n_heads / groups_of_row, to = (g + 1) * n_heads / groups_of_row;
-                add_group(r, std::min(step, n_rows - r), head_kv * shared + begin + from, to - from);
-            }
+        n_groups = int(ceil_div(n_rows * n_heads, SOTTO_MAX_QUERIES));
+        for (int g = 0; g < n_groups; g++) {
+            fill_group(groups[g], g * n_rows * n_heads / n_groups, (g + 1) * n_rows * n_heads / n_groups, head_kv * shared + begin, n_heads);
         }
         seen   = (uint64_t *) memory;
         scores = (float *) (memory + op.seen_size(n_rows));
@@ -240,19 +236,19 @@ class tile {
         }
     }
 
-    int n_groups = 0;
+    int n_groups;
     float * most;  // [blocks][n_groups][SOTTO_MAX_QUERIES], where tiles are split
 
   private:
-    void add_group(int64_t r, int64_t rows, int64_t first_head, int64_t heads) {
-        group & g = groups[n_groups++];
+    // Queries begin .. end - 1, counted row by row.
+    void fill_group(group & g, int64_t begin, int64_t end, int64_t first_head, int64_t n_heads) const {
         g = {};
         g.a.d_k     = op.k->ne[0];
         g.a.softcap = op.softcap;
         g.a.scale   = op.softcap != 0 ? op.scale / op.softcap : op.scale;
-        for (int64_t i = 0; i < rows * heads; i++) {
-            const int64_t row = first_row + r + i / heads, head = first_head + i % heads;
-            g.row[g.n]   = r + i / heads;
+        for (int64_t i = begin; i < end; i++) {
+            const int64_t row = first_row + i / n_heads, head = first_head + i % n_heads;
+            g.row[g.n]   = i / n_heads;
             g.head[g.n]  = head;
             g.a.q[g.n]   = (const float *) ((const char *) op.q->data + row * op.q->nb[1] + head * op.q->nb[2]);
             g.a.dst[g.n] = (float *) ((char *) op.dst->data + head * op.dst->nb[1] + row * op.dst->nb[2]);
