@@ -13,6 +13,7 @@
 namespace {
 
 constexpr int64_t BLOCK = SOTTO_KV_BLOCK;  // a bit for each of its cells fits a word
+constexpr size_t AHEAD = 16;               // rows to prefetch
 constexpr int MAX_GROUPS = 8;              // of a tile: with more, its scores leave the second cache level
 constexpr int MAX_ROWS = MAX_GROUPS * SOTTO_MAX_QUERIES;
 
@@ -244,6 +245,8 @@ class tile {
     void fill_group(group & g, int64_t begin, int64_t end, int64_t first_head, int64_t n_heads) const {
         g = {};
         g.a.d_k     = op.k->ne[0];
+        g.a.ahead_k = int64_t(AHEAD * op.k->nb[1]);
+        g.a.ahead_v = int64_t(AHEAD * op.v->nb[1]);
         g.a.softcap = op.softcap;
         g.a.scale   = op.softcap != 0 ? op.scale / op.softcap : op.scale;
         for (int64_t i = begin; i < end; i++) {

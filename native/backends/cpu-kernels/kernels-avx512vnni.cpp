@@ -181,6 +181,7 @@ struct Lanes {
     static type load(const float * p) { return _mm512_loadu_ps(p); }
     static type load_half(const uint16_t * p) { return halves((const uint8_t *) p); }
     static float half(uint16_t h) { return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(h))); }
+    static void prefetch(const uint8_t * p) { _mm_prefetch((const char *) p, _MM_HINT_T0); }
     static type load_bytes(const uint8_t * p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *) p))); }
     static type load_nibbles(const uint8_t * p, int high) {
         // VPERMPS looks at the low four bits of an index only.

@@ -155,6 +155,7 @@ struct Lanes {
     static type load(const float * p) { return each([=](int i) { return p[i]; }); }
     static type load_half(const uint16_t * p) { return each([=](int i) { return half_to_float(p[i]); }); }
     static float half(uint16_t h) { return half_to_float(h); }
+    static void prefetch(const uint8_t * p) { (void) p; }
     static type load_bytes(const uint8_t * p) { return each([=](int i) { return float((int8_t) p[i]); }); }
     static type load_nibbles(const uint8_t * p, int high) { return each([=](int i) { return float((p[i] >> 4 * high & 15) - 8); }); }
     static void store(float * p, const type & x) { memcpy(p, x.at, sizeof(x.at)); }

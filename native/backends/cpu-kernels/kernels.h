@@ -20,6 +20,8 @@ struct sotto_queries {
     const float * q[SOTTO_MAX_QUERIES];
     float *       dst[SOTTO_MAX_QUERIES];
     int64_t       d_k;
+    int64_t       ahead_k;  // bytes to a row that will be wanted later, for prefetching
+    int64_t       ahead_v;
     float         scale;
     float         softcap;  // 0: none
 };
