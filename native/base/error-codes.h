@@ -7,6 +7,7 @@
   X(kAdapterInvalid, "ERR_ADAPTER_INVALID")             \
   X(kContextFull, "ERR_CONTEXT_FULL")                   \
   X(kDecodeFailed, "ERR_DECODE_FAILED")                 \
+  X(kDraftInvalid, "ERR_DRAFT_INVALID")                 \
   X(kEmbeddingUnsupported, "ERR_EMBEDDING_UNSUPPORTED") \
   X(kGrammarInvalid, "ERR_GRAMMAR_INVALID")             \
   X(kInternal, "ERR_INTERNAL")                          \

@@ -12,10 +12,6 @@ namespace {
 
 constexpr int kMaxInputs = 64;  // sequences in one batch
 
-double MillisecondsBetween(Clock::time_point from, Clock::time_point to) {
-  return std::chrono::duration<double, std::milli>(to - from).count();
-}
-
 void Normalize(float* row, int columns) {
   double sum = 0;
   for (int i = 0; i < columns; ++i) sum += double(row[i]) * row[i];

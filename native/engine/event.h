@@ -37,6 +37,8 @@ struct Result {
   int32_t tokens_prompt = 0;
   int32_t tokens_reused = 0;
   int32_t tokens_generated = 0;
+  int32_t tokens_drafted = 0;   // proposed before the model said them
+  int32_t tokens_accepted = 0;  // of these, what it said then
 };
 
 struct Event {

@@ -1,8 +1,14 @@
 #include "engine/prefix-cache.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace sotto {
+
+int CommonPrefix(std::span<const int32_t> a, std::span<const int32_t> b) {
+  const std::span<const int32_t> shorter = a.first(std::min(a.size(), b.size()));
+  return int(std::mismatch(shorter.begin(), shorter.end(), b.begin()).first - shorter.begin());
+}
 
 PrefixCache::PrefixCache(llama_memory_t memory, int ids, bool partial)
     : memory_(memory), partial_(partial), entries_(ids) {}
@@ -60,6 +66,11 @@ void PrefixCache::Release(int id, bool keep) {
   }
   entry.state = Entry::State::kIdle;
   entry.last_used = ++clock_;
+}
+
+void PrefixCache::Forget(int id) {
+  llama_memory_seq_rm(memory_, id, -1, -1);
+  Tree(entries_[id].principal).Remove(id);
 }
 
 void PrefixCache::Unshare(int id) {

@@ -14,6 +14,9 @@
 
 namespace sotto {
 
+// Tokens that both begin with.
+int CommonPrefix(std::span<const int32_t> a, std::span<const int32_t> b);
+
 class PrefixCache {
  public:
   // `ids`: sequence ids 0…ids-1 are ours. `partial`: the memory can keep a part of a sequence; recurrent models cannot,
@@ -33,6 +36,8 @@ class PrefixCache {
   void Extend(int id, std::span<const int32_t> tokens);
   // The sequence has ended. `keep`: its tokens stay until room is needed. Not kept: the cells are freed now.
   void Release(int id, bool keep);
+  // Frees the cells of `id`, which goes on running with none.
+  void Forget(int id);
   // Takes the tokens of `id` out of the tree: they no longer say what the cells hold (after a shift).
   void Unshare(int id);
   // Frees the least recently used sequence that is not running. False: there is none.

@@ -136,6 +136,7 @@ void PrepareCompletion(const Model& model, CompletionOptions&& options, Request&
   request.overflow = options.overflow;
   request.logprobs = options.logprobs;
   request.reuse_prefix = options.reuse_prefix;
+  request.speculation = options.speculation;
 }
 
 void PrepareEmbedding(const Model& model, EmbeddingOptions&& options, Request& request) {

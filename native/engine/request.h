@@ -13,12 +13,19 @@
 #include "engine/chat-format.h"
 #include "engine/event.h"
 #include "engine/sampler.h"
+#include "engine/speculation.h"
 
 namespace sotto {
 
 class Model;
 
 using Clock = std::chrono::steady_clock;
+
+// 0 where one of them never came.
+inline double MillisecondsBetween(Clock::time_point from, Clock::time_point to) {
+  if (from == Clock::time_point{} || to == Clock::time_point{}) return 0;
+  return std::chrono::duration<double, std::milli>(to - from).count();
+}
 
 // The two flags another thread may set while a request lives. Shared by the binding and the scheduler.
 struct RequestControl {
@@ -43,8 +50,9 @@ struct CompletionOptions {
   std::vector<std::string> stop;
   int32_t logprobs = -1;  // -1: none; n ≥ 0: the chosen token and the n most likely
   bool reuse_prefix = true;
-  std::string grammar;      // GBNF; exclusive with json_schema
-  std::string json_schema;  // JSON text
+  std::string grammar;                         // GBNF; exclusive with json_schema
+  std::string json_schema;                     // JSON text
+  std::optional<SpeculationMode> speculation;  // none: as the scheduler was told
   SamplingOptions sampling;
 };
 
@@ -81,6 +89,7 @@ struct Request {
   Overflow overflow = Overflow::kError;
   std::vector<std::string> stop;
   int32_t logprobs = -1;
+  std::optional<SpeculationMode> speculation;
   std::unique_ptr<Sampler> sampler;
   std::unique_ptr<ChatParser> parser;  // null: text goes out as it is
 

@@ -11,15 +11,7 @@
 namespace sotto {
 namespace {
 
-double MillisecondsBetween(Clock::time_point from, Clock::time_point to) {
-  if (from == Clock::time_point{} || to == Clock::time_point{}) return 0;
-  return std::chrono::duration<double, std::milli>(to - from).count();
-}
-
-int CommonPrefix(const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
-  const auto end = std::mismatch(a.begin(), a.begin() + std::ptrdiff_t(std::min(a.size(), b.size())), b.begin());
-  return int(end.first - a.begin());
-}
+constexpr int kDraftRest = 64;  // steps; while one sequence after the other ends, a draft would find no cells again
 
 }  // namespace
 
@@ -47,6 +39,7 @@ void Scheduler::Loop::Run() {
   Flush();
   // What must not outlive this thread's turn with it: contexts first, the pool after them.
   embedder_.reset();
+  draft_.reset();
   cache_.reset();
   context_.reset();
   pool_.reset();
@@ -108,6 +101,10 @@ void Scheduler::Loop::Take(std::vector<Command>&& commands) {
     }
     auto sequence = std::make_unique<Sequence>(std::move(request), model_->vocab());
     sequence->arrival = ++arrivals_;
+    const SpeculationMode mode = sequence->request->speculation.value_or(options_.speculation);
+    if (info_.can_speculate && mode != SpeculationMode::kOff) {
+      sequence->speculation = std::make_unique<Speculation>(mode, sequence->prompt_length);
+    }
     SOTTO_PROBE2(request__queued, sequence->request->id, sequence->prompt_length);
     waiting_.push_back(std::move(sequence));
   }
@@ -179,6 +176,7 @@ bool Scheduler::Loop::ParkPaused() {
 void Scheduler::Loop::Requeue(std::vector<SequencePtr>::iterator position, bool keep) {
   Sequence& sequence = **position;
   cache_->Release(sequence.id, keep && sequence.request->reuse_prefix);
+  if (draft_) draft_->Release(std::exchange(sequence.draft_slot, -1));
   sequence.id = -1;
   sequence.cached = 0;
   if (keep) {
@@ -205,6 +203,7 @@ bool Scheduler::Loop::LeaderIsComing(const Sequence& sequence, int found) const 
 // False when there was nothing to compute.
 bool Scheduler::Loop::Step() {
   if (running_.empty()) return false;
+  Draft();
   planner_.Plan(running_, *batch_);
   if (batch_->size() == 0) return false;
   const auto start = Clock::now();
@@ -215,7 +214,9 @@ bool Scheduler::Loop::Step() {
     planner_.Measured(MillisecondsBetween(start, Clock::now()));
     Advance();
   } else if (status == 1) {
-    if (!MakeRoom()) {
+    if (drafted_ > 0) {  // not worth what others remember
+      draft_rest_ = kDraftRest;
+    } else if (!MakeRoom()) {
       // Alone and still no room: this is the end of the context.
       Sequence& sequence = *running_.front();
       if (sequence.request->overflow == Overflow::kShift && Shift(sequence)) return true;
@@ -241,7 +242,8 @@ int32_t Scheduler::Loop::Decode() {
     const double cpu = ProcessCpuMs();
     const int32_t status = llama_decode(context_.get(), batch_->get());
     if (status == 0) llama_synchronize(context_.get());
-    if (status == 0 && abortable_.empty()) {  // nobody prefills
+    if (status == 0 && abortable_.empty() &&
+        drafted_ == 0) {  // nobody prefills, and a draft is another size every time
       governor_.Measured(batch_->size(), MillisecondsBetween(start, Clock::now()), ProcessCpuMs() - cpu);
     }
     return status;
@@ -275,22 +277,23 @@ bool Scheduler::Loop::Shift(Sequence& sequence) {
   llama_memory_seq_add(memory, sequence.id, keep + drop, sequence.cached, -drop);
   sequence.tokens.erase(sequence.tokens.begin() + keep, sequence.tokens.begin() + keep + drop);
   sequence.cached -= drop;
+  if (sequence.speculation) sequence.speculation->Forget(int(sequence.tokens.size()));
   return true;
 }
 
-// After a successful decode: what was computed is shared, and every sequence with logits gets its token.
+// After a successful decode: what was computed is shared, and every sequence with logits gets its tokens.
 void Scheduler::Loop::Advance() {
   std::erase_if(running_, [this](const SequencePtr& sequence) {
     if (sequence->chunk == 0) return false;
     cache_->Extend(sequence->id,
                    std::span(sequence->tokens).subspan(size_t(sequence->cached), size_t(sequence->chunk)));
     sequence->cached += sequence->chunk;
-    return sequence->row >= 0 && !Sample(*sequence);
+    return sequence->row >= 0 && !Verify(*sequence);
   });
 }
 
 // One token for one sequence. False when the sequence has ended.
-bool Scheduler::Loop::Sample(Sequence& sequence) {
+bool Scheduler::Loop::Sample(Sequence& sequence, int row) {
   const Request& request = *sequence.request;
   if (sequence.prefilled == Clock::time_point{}) sequence.prefilled = Clock::now();
   if (sequence.cancelled()) {
@@ -301,7 +304,7 @@ bool Scheduler::Loop::Sample(Sequence& sequence) {
     Finish(sequence, FinishReason::kLength);
     return false;
   }
-  const float* logits = llama_get_logits_ith(context_.get(), sequence.row);
+  const float* logits = llama_get_logits_ith(context_.get(), row);
   if (!logits) {
     Fail(sequence, ErrorCode::kDecodeFailed, "The backend gave no logits");
     return false;
@@ -331,6 +334,8 @@ bool Scheduler::Loop::Sample(Sequence& sequence) {
     Finish(sequence, FinishReason::kStop);
     return false;
   }
+  const size_t ahead = size_t(row - sequence.row);
+  if (ahead < sequence.draft.size() && sequence.draft[ahead] == token) ++sequence.accepted;
   ++sequence.generated;
   sequence.tokens.push_back(token);
   if (!Emit(sequence, sequence.detokenizer.Push(token), false)) return false;
@@ -377,6 +382,8 @@ void Scheduler::Loop::Finish(Sequence& sequence, FinishReason reason, std::strin
   result.tokens_prompt = sequence.prompt_length;
   result.tokens_reused = std::max(sequence.reused, 0);
   result.tokens_generated = sequence.generated;
+  result.tokens_drafted = sequence.drafted;
+  result.tokens_accepted = sequence.accepted;
   SOTTO_PROBE3(request__done, request.id, int(reason), sequence.generated);
   events_.push_back(Event::Done(request.id, std::move(result)));
   Retire(sequence);
@@ -389,6 +396,7 @@ void Scheduler::Loop::Fail(Sequence& sequence, ErrorCode code, const std::string
 }
 
 void Scheduler::Loop::Retire(Sequence& sequence) {
+  if (draft_) draft_->Release(std::exchange(sequence.draft_slot, -1));
   if (sequence.id < 0) return;
   cache_->Release(sequence.id, options_.prefix_cache && sequence.request->reuse_prefix);
   sequence.id = -1;
@@ -402,60 +410,6 @@ bool Scheduler::Loop::StepEmbeddings() {
   embedder_->Step(events_);
   embedding_ = false;
   return true;
-}
-
-void Scheduler::Loop::RunMeasure(MeasureCommand& command) {
-  double milliseconds = -1;
-  if (context_ && running_.empty() && waiting_.empty()) {
-    const PrefixCache::Lease lease = cache_->Acquire({}, {}, false);
-    if (lease.id >= 0) {
-      const llama_token bos = llama_vocab_bos(model_->vocab());
-      const auto turn = pool_->Turn([this] { return closing_.load(); });
-      UseThreads(options_.threads.generation);
-      const int generation = llama_n_threads(context_.get()), prompt = llama_n_threads_batch(context_.get());
-      llama_set_n_threads(context_.get(), command.threads, prompt);
-      Clock::time_point start;
-      int done = 0;
-      // The first step is not counted: it builds the graph and touches the weights.
-      for (int i = 0; i <= command.tokens && !closing_; ++i) {
-        if (i == 1) start = Clock::now();
-        batch_->Clear();
-        batch_->Add(bos == LLAMA_TOKEN_NULL ? 0 : bos, i, lease.id, true);
-        if (llama_decode(context_.get(), batch_->get()) != 0) break;
-        llama_synchronize(context_.get());
-        done = i;
-      }
-      if (done > 0) milliseconds = MillisecondsBetween(start, Clock::now()) / done;
-      llama_set_n_threads(context_.get(), generation, prompt);
-      cache_->Release(lease.id, false);
-    }
-  }
-  command.milliseconds.set_value(milliseconds);
-}
-
-void Scheduler::Loop::AttachPool(const ThreadOptions& options) {
-  std::shared_ptr<ThreadPool> pool = ThreadPool::Acquire(options);  // throws before anything has changed
-  // ggml looks at the pool before, once more, when it computes with another one.
-  if (pool_ && pool_ != pool) former_pools_.push_back(std::move(pool_));
-  pool_ = std::move(pool);
-  options_.threads = options;
-  governor_ = ThreadGovernor(options.generation);
-  if (embedder_) {
-    llama_set_n_threads(embedder_->context(), options.generation, options.prompt);
-    llama_attach_threadpool(embedder_->context(), pool_->get(), pool_->get());
-  }
-  threads_ = 0;
-  UseThreads(options.generation);
-}
-
-// Of the context's generation; prompts always get all of theirs.
-void Scheduler::Loop::UseThreads(int generation) {
-  if (!context_ || generation == threads_) return;
-  SOTTO_PROBE2(threads__changed, threads_, generation);
-  const bool all = generation == options_.threads.generation;
-  llama_set_n_threads(context_.get(), generation, options_.threads.prompt);
-  llama_attach_threadpool(context_.get(), all ? pool_->get() : pool_->get(generation), pool_->get());
-  threads_ = generation;
 }
 
 void Scheduler::Loop::FailEverything(ErrorCode code, const std::string& message) {

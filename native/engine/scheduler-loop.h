@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/mailbox.h"
+#include "engine/draft-model.h"
 #include "engine/embedder.h"
 #include "engine/handles.h"
 #include "engine/prefix-cache.h"
@@ -23,7 +24,7 @@ namespace sotto {
 
 class Scheduler::Loop {
  public:
-  Loop(ModelPtr model, const SchedulerOptions& options, EventSink sink);
+  Loop(ModelPtr model, const SchedulerOptions& options, EventSink sink, ModelPtr draft);
   ~Loop() { Close(); }
 
   void Submit(std::unique_ptr<Request> request);
@@ -59,15 +60,24 @@ class Scheduler::Loop {
   bool MakeRoom();
   bool Shift(Sequence& sequence);
   void Advance();
-  bool Sample(Sequence& sequence);
+  bool Sample(Sequence& sequence, int row);
   bool Emit(Sequence& sequence, std::string text, bool last);
   void Finish(Sequence& sequence, FinishReason reason, std::string stop_string = {});
   void Fail(Sequence& sequence, ErrorCode code, const std::string& message);
   void Retire(Sequence& sequence);
   bool StepEmbeddings();
+
+  // scheduler-drafts.cpp
+  void Draft();
+  Proposal Propose(Sequence& sequence);
+  void DraftFromModel(const std::vector<Sequence*>& sequences, const std::vector<int>& counts);
+  bool Verify(Sequence& sequence);
+
+  // scheduler-threads.cpp
   void RunMeasure(MeasureCommand& command);
   void AttachPool(const ThreadOptions& options);
   void UseThreads(int generation);
+
   void FailEverything(ErrorCode code, const std::string& message);
   void Flush();
   static bool AbortCallback(void* data);
@@ -79,12 +89,16 @@ class Scheduler::Loop {
   std::shared_ptr<ThreadPool> pool_;                       // outlives the contexts
   std::vector<std::shared_ptr<ThreadPool>> former_pools_;  // and so do these
   llama_context_ptr context_;                              // null for models that only embed
+  std::unique_ptr<DraftModel> draft_;                      // null: none was given
   std::unique_ptr<PrefixCache> cache_;
   std::unique_ptr<Embedder> embedder_;
   std::unique_ptr<BatchPtr> batch_;
   StepPlanner planner_;
   ThreadGovernor governor_;
   int threads_ = 0;  // that generate now
+  bool speculates_ = false;
+  int drafted_ = 0;     // tokens in the planned step
+  int draft_rest_ = 0;  // steps without drafts, since cells are rare
 
   std::list<SequencePtr> waiting_;
   std::vector<SequencePtr> running_;

@@ -1,54 +1,13 @@
 #include "engine/scheduler.h"
 
 #include <algorithm>
-#include <exception>
 
 #include "base/error.h"
-#include "base/log.h"
+#include "engine/context.h"
 #include "engine/scheduler-loop.h"
 
 namespace sotto {
 namespace {
-
-constexpr int kDefaultContext = 4096;
-
-llama_context_ptr MakeContext(const Model& model, const SchedulerOptions& options, ggml_abort_callback abort,
-                              void* abort_data) {
-  const int32_t train = model.info().context_train;
-  llama_context_params params = llama_context_default_params();
-  params.n_ctx = uint32_t(options.context_size > 0 ? options.context_size
-                          : train > 0              ? std::min(train, kDefaultContext)
-                                                   : kDefaultContext);
-  params.n_batch = uint32_t(std::min<int32_t>(options.batch_size, int32_t(params.n_ctx)));
-  params.n_ubatch = params.n_batch;  // one graph a step: an abort then never leaves half a batch behind
-  params.n_seq_max = uint32_t(options.sequences + options.cached_sequences);
-  // At least n_seq_max, or upstream asserts; by default a whole batch, which sets 100 MB aside for 49k-token
-  // vocabularies.
-  params.n_outputs_max = params.n_seq_max;
-  params.n_threads = options.threads.generation;
-  params.n_threads_batch = options.threads.prompt;
-  params.flash_attn_type = static_cast<llama_flash_attn_type>(options.flash_attention);
-  params.type_k = options.type_k;
-  params.type_v = options.type_v;
-  params.offload_kqv = options.offload_kv;
-  params.kv_unified = true;  // sequences share cells; see PrefixCache
-  params.swa_full = true;    // a sliding window forgets prefixes that another sequence may ask for
-  params.abort_callback = abort;
-  params.abort_callback_data = abort_data;
-  params.no_perf = true;
-  const LogCapture log;
-  std::string reason;
-  try {
-    llama_context_ptr context(llama_init_from_model(model.get(), params));
-    if (context) return context;
-    reason = log.text();
-  } catch (const std::exception& exception) {
-    reason = exception.what();
-  }
-  throw Error(ErrorCode::kModelMemory, "Could not make a context of " + std::to_string(params.n_ctx) + " tokens" +
-                                           (reason.empty() ? std::string() : ": " + reason) +
-                                           ". Ask for a smaller contextSize");
-}
 
 uint64_t KvBytes(const ModelInfo& info, const SchedulerOptions& options, int32_t context_size) {
   if (info.heads <= 0 || info.recurrent) return 0;
@@ -59,7 +18,7 @@ uint64_t KvBytes(const ModelInfo& info, const SchedulerOptions& options, int32_t
 
 }  // namespace
 
-Scheduler::Loop::Loop(ModelPtr model, const SchedulerOptions& options, EventSink sink)
+Scheduler::Loop::Loop(ModelPtr model, const SchedulerOptions& options, EventSink sink, ModelPtr draft)
     : model_(std::move(model)), options_(options), sink_(std::move(sink)), planner_(options.batch_size) {
   if (options_.sequences + options_.cached_sequences > RadixTree::kMaxHolders) {
     throw Error(ErrorCode::kOptionInvalid, "Expected maxSequences and cached sequences to be at most " +
@@ -81,6 +40,10 @@ Scheduler::Loop::Loop(ModelPtr model, const SchedulerOptions& options, EventSink
     info_.batch_size = int32_t(llama_n_batch(context_.get()));
     info_.kv_bytes = KvBytes(model_->info(), options_, info_.context_size);
     info_.can_shift = partial && llama_memory_can_shift(memory);
+    // Tokens that were not said must be forgotten again; and a position must be one number.
+    const llama_rope_type rope = llama_model_rope_type(model_->get());
+    info_.can_speculate =
+        partial && rope != LLAMA_ROPE_TYPE_MROPE && rope != LLAMA_ROPE_TYPE_IMROPE && rope != LLAMA_ROPE_TYPE_VISION;
     batch_ = std::make_unique<BatchPtr>(info_.batch_size);
     planner_ = StepPlanner(info_.batch_size);
     if (!model_->adapters().empty()) {
@@ -93,6 +56,15 @@ Scheduler::Loop::Loop(ModelPtr model, const SchedulerOptions& options, EventSink
       llama_set_adapters_lora(context_.get(), adapters.data(), adapters.size(), scales.data());
     }
   }
+  if (draft) {
+    if (!info_.can_speculate) {
+      throw Error(
+          ErrorCode::kDraftInvalid,
+          "Expected a model that can take tokens back when a draft is given, received " + model_->info().description);
+    }
+    draft_ = std::make_unique<DraftModel>(std::move(draft), *model_, options_, info_.context_size, AbortCallback, this);
+  }
+  speculates_ = info_.can_speculate;
   AttachPool(options_.threads);
   thread_ = std::thread([this] { Run(); });
 }
@@ -131,8 +103,10 @@ void Scheduler::Loop::Close() {
 Scheduler::Scheduler(std::unique_ptr<Loop> loop) : loop_(std::move(loop)) {}
 Scheduler::~Scheduler() { Close(); }
 
-std::unique_ptr<Scheduler> Scheduler::Create(ModelPtr model, const SchedulerOptions& options, EventSink sink) {
-  return std::unique_ptr<Scheduler>(new Scheduler(std::make_unique<Loop>(std::move(model), options, std::move(sink))));
+std::unique_ptr<Scheduler> Scheduler::Create(ModelPtr model, const SchedulerOptions& options, EventSink sink,
+                                             ModelPtr draft) {
+  return std::unique_ptr<Scheduler>(
+      new Scheduler(std::make_unique<Loop>(std::move(model), options, std::move(sink), std::move(draft))));
 }
 
 void Scheduler::Submit(std::unique_ptr<Request> request) { loop_->Submit(std::move(request)); }

@@ -23,7 +23,9 @@ struct SchedulerOptions {
   int flash_attention = -1;  // -1 auto, 0 off, 1 on
   bool offload_kv = true;
   bool prefix_cache = true;
-  int32_t pooling = -1;  // llama_pooling_type for embeddings; -1: the model's own
+  int32_t pooling = -1;                                  // llama_pooling_type for embeddings; -1: the model's own
+  SpeculationMode speculation = SpeculationMode::kAuto;  // of requests that do not say
+  int32_t draft_tokens = kMostDrafted;                   // most that the draft model proposes in one step
   ThreadOptions threads;
 };
 
@@ -33,13 +35,16 @@ struct SchedulerInfo {
   int32_t sequences = 0;
   uint64_t kv_bytes = 0;
   bool can_shift = false;
+  bool can_speculate = false;
 };
 
 class Scheduler {
  public:
   // Creates the context (on the calling thread: a failure is a load failure) and starts the thread.
-  // Throws Error(kModelMemory | kOptionInvalid | kModelUnsupported).
-  static std::unique_ptr<Scheduler> Create(ModelPtr model, const SchedulerOptions& options, EventSink sink);
+  // `draft`: a small model of the same vocabulary that proposes tokens, or null.
+  // Throws Error(kModelMemory | kOptionInvalid | kModelUnsupported | kDraftInvalid).
+  static std::unique_ptr<Scheduler> Create(ModelPtr model, const SchedulerOptions& options, EventSink sink,
+                                           ModelPtr draft = nullptr);
   ~Scheduler();  // calls Close
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;

@@ -8,6 +8,7 @@
 
 #include "engine/detokenizer.h"
 #include "engine/request.h"
+#include "engine/speculation.h"
 #include "engine/stop-matcher.h"
 
 namespace sotto {
@@ -29,13 +30,18 @@ struct Sequence {
   uint64_t last_prefill = 0;  // step that last prefilled for it: turns are taken by this
 
   // of the step that is being computed
-  int chunk = 0;  // tokens in the batch
-  int row = -1;   // batch row with logits, or -1
+  int chunk = 0;               // known tokens in the batch
+  int row = -1;                // batch row with logits, or -1
+  std::vector<int32_t> draft;  // proposed tokens behind them
+  bool draft_from_model = false;
 
   Detokenizer detokenizer;
   StopMatcher stop_matcher;
+  std::unique_ptr<Speculation> speculation;  // null: nothing is proposed
+  int draft_slot = -1;                       // in the DraftModel
   int generated = 0;
-  int reused = -1;  // tokens found in the cache at first admission; -1: not admitted yet
+  int drafted = 0, accepted = 0;  // tokens, of all drafts
+  int reused = -1;                // tokens found in the cache at first admission; -1: not admitted yet
   Clock::time_point admitted, prefilled, first_token;
 
   int pending() const { return int(tokens.size()) - cached; }

@@ -10,13 +10,18 @@ namespace {
 constexpr double kPrefillMs = 50;
 constexpr int kLeastChunk = 32;
 
-void AddTokens(Sequence& sequence, int count, BatchPtr& batch) {
+int AddTokens(Sequence& sequence, int count, BatchPtr& batch) {
   for (int i = 0; i < count; ++i) {
     const bool last = sequence.cached + i + 1 == int(sequence.tokens.size());
     const int row = batch.Add(sequence.tokens[sequence.cached + i], sequence.cached + i, sequence.id, last);
     if (last) sequence.row = row;
   }
   sequence.chunk = count;
+  // Behind the row of the last token that is known: each draft token's row says what comes after it.
+  for (size_t i = 0; i < sequence.draft.size(); ++i) {
+    batch.Add(sequence.draft[i], sequence.cached + count + int(i), sequence.id, true);
+  }
+  return count + int(sequence.draft.size());
 }
 
 }  // namespace
@@ -26,6 +31,10 @@ int StepPlanner::PrefillBudget(int generating) const {
   if (generating == 0) return room;
   if (token_ms_ <= 0) return std::min(room, 2 * kLeastChunk);
   return std::clamp(int(kPrefillMs / token_ms_), std::min(room, kLeastChunk), room);
+}
+
+double StepPlanner::PrefillMs(int pending, int generating) const {
+  return pending == 0 ? 0 : std::min(pending, PrefillBudget(generating)) * token_ms_;
 }
 
 void StepPlanner::Plan(const std::vector<SequencePtr>& running, BatchPtr& batch) {
@@ -39,8 +48,7 @@ void StepPlanner::Plan(const std::vector<SequencePtr>& running, BatchPtr& batch)
     if (sequence->prefilling()) {
       prefilling.push_back(sequence.get());
     } else if (!sequence->paused()) {
-      AddTokens(*sequence, 1, batch);
-      ++generating_;
+      generating_ += AddTokens(*sequence, 1, batch);
     }
   }
   prefill_tokens_ = 0;
@@ -70,9 +78,9 @@ void StepPlanner::Plan(const std::vector<SequencePtr>& running, BatchPtr& batch)
 void StepPlanner::Measured(double milliseconds) {
   const auto smooth = [](double& value, double sample) { value = value > 0 ? 0.8 * value + 0.2 * sample : sample; };
   if (prefill_tokens_ == 0) {
-    smooth(step_ms_, milliseconds);
+    costs_.Measured(generating_, milliseconds);
   } else if (prefill_tokens_ >= kLeastChunk) {
-    const double own = generating_ > 0 ? step_ms_ : 0;
+    const double own = generating_ > 0 ? costs_.Of(generating_) : 0;
     smooth(token_ms_, std::max(milliseconds - own, 0.1 * milliseconds) / prefill_tokens_);
   }
 }

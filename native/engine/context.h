@@ -1,0 +1,19 @@
+// context.h: a llama_context as the scheduler wants it, for the model and for its draft model: many sequences that share the
+// cells of one KV cache.
+#pragma once
+
+#include <llama-cpp.h>
+
+#include "engine/model.h"
+#include "engine/scheduler.h"
+
+namespace sotto {
+
+// Throws Error(kModelMemory).
+llama_context_ptr MakeContext(const Model& model, const SchedulerOptions& options, ggml_abort_callback abort,
+                              void* abort_data);
+
+// Rows of one step whose logits can be had: one a sequence, and drafts where not everybody needs one.
+uint32_t MostOutputs(const SchedulerOptions& options);
+
+}  // namespace sotto
