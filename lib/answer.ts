@@ -72,6 +72,10 @@ export interface Usage {
   tokensGenerated: number
   /** Of the prompt's tokens, how many came from the prefix cache and were not computed again. */
   tokensReused: number
+  /** Tokens that speculation proposed ahead. */
+  tokensDrafted: number
+  /** Of the generated tokens, how many had been proposed: each came without a step of its own. */
+  tokensAccepted: number
 }
 
 /** How long a request took; milliseconds unless the name says otherwise. */
@@ -87,6 +91,8 @@ export interface Timings {
   tokensPrompt: number
   tokensReused: number
   tokensGenerated: number
+  tokensDrafted: number
+  tokensAccepted: number
   /** Generated tokens a second after the first one; 0 with fewer than two. */
   tokensPerSecond: number
 }
@@ -177,6 +183,7 @@ export class Answer {
 
   result(native: NativeResult): StreamResult {
     const { finishReason, stopString, tokensPrompt, tokensReused, tokensGenerated } = native
+    const { tokensDrafted, tokensAccepted } = native
     const { queueMs, promptMs, firstTokenMs, totalMs } = native
     const spentMs = totalMs - firstTokenMs
     const tokensPerSecond =
@@ -187,7 +194,7 @@ export class Answer {
       reasoning: this.reasoning?.text ?? '',
       toolCalls,
       finishReason: finishReason === 'stop' && toolCalls.length > 0 ? 'toolCalls' : finishReason,
-      usage: { tokensPrompt, tokensGenerated, tokensReused },
+      usage: { tokensPrompt, tokensGenerated, tokensReused, tokensDrafted, tokensAccepted },
       timings: {
         queueMs,
         promptMs,
@@ -196,6 +203,8 @@ export class Answer {
         tokensPrompt,
         tokensReused,
         tokensGenerated,
+        tokensDrafted,
+        tokensAccepted,
         tokensPerSecond,
       },
     }
@@ -216,4 +225,6 @@ export const nothingDone: NativeResult = {
   tokensPrompt: 0,
   tokensReused: 0,
   tokensGenerated: 0,
+  tokensDrafted: 0,
+  tokensAccepted: 0,
 }

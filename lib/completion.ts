@@ -1,7 +1,7 @@
 // completion.ts: the options of a text completion, and what goes to native code for them.
 
 import { received, SottoError } from './errors.js'
-import type { NativeCompletion } from './native.js'
+import type { NativeCompletion, NativeSpeculation } from './native.js'
 import {
   abortSignal,
   anyOf,
@@ -17,6 +17,20 @@ import {
   toJson,
 } from './options.js'
 import { nativeSampling, type SamplingOptions, samplingRules } from './sampling.js'
+
+/**
+ * Verify several tokens in one step, proposed from the text so far or by a draft model: `'auto'` where that is expected to be
+ * faster, `true` whenever there is something to propose, `false` never. Answers are the same, sampled ones too.
+ */
+export type Speculation = 'auto' | boolean
+
+export const speculationRule = oneOf<Speculation>('auto', true, false)
+
+/** @internal */
+export function nativeSpeculation(speculation: Speculation): NativeSpeculation {
+  if (speculation === 'auto') return 'auto'
+  return speculation ? 'always' : 'off'
+}
 
 /** What every generated answer can be told. */
 export interface GenerationOptions extends SamplingOptions {
@@ -36,6 +50,8 @@ export interface GenerationOptions extends SamplingOptions {
   jsonSchema?: object | string
   /** Share the KV cache of earlier prompts with the same beginning. Default true. */
   reusePrefix?: boolean
+  /** In place of the model's own, see `LoadOptions.speculation`. */
+  speculation?: Speculation
   /** Whoever is asking: prompts are never shared between principals. Default: one for all. */
   principal?: string
   /** Ends the answer with reason `abort`. */
@@ -59,6 +75,7 @@ export const generationRules: OptionRules<GenerationOptions> = {
   grammar: text(),
   jsonSchema: anyOf<object | string>(text(), object('a JSON schema')),
   reusePrefix: flag(),
+  speculation: speculationRule,
   principal: text(),
   signal: abortSignal(),
 }
@@ -94,6 +111,8 @@ export function nativeGeneration(id: number, options: GenerationOptions): Native
         : typeof schema === 'string'
           ? schema
           : toJson('options.jsonSchema', schema, 'ERR_SCHEMA_INVALID'),
+    speculation:
+      options.speculation === undefined ? 'default' : nativeSpeculation(options.speculation),
     sampling: nativeSampling(options),
   }
 }

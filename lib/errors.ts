@@ -11,6 +11,7 @@ export const errorCodes = {
   ERR_DIGEST_MISMATCH: 'A file does not have the SHA-256 digest that was expected of it.',
   ERR_DISK: 'A file could not be written: disk full, no permission, or an I/O error.',
   ERR_DOWNLOAD_FAILED: 'A download was refused, cut off, or answered with something unexpected.',
+  ERR_DRAFT_INVALID: 'A draft model does not fit the model that it should draft for.',
   ERR_EMBEDDING_UNSUPPORTED: 'The model cannot produce embeddings with these options.',
   ERR_GRAMMAR_INVALID: 'A GBNF grammar does not parse, nests too deeply, or recurses to the left.',
   ERR_INTERNAL: 'A fault in sotto itself. Please report it.',

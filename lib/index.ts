@@ -8,7 +8,7 @@ export type {
   TemplateOptions,
   ToolDefinition,
 } from './chat.js'
-export type { CompletionOptions, GenerationOptions, Prompt } from './completion.js'
+export type { CompletionOptions, GenerationOptions, Prompt, Speculation } from './completion.js'
 export type { EmbeddingOptions, RankedDocument, RerankOptions } from './embedding.js'
 export { type ErrorCode, errorCodes, SottoError } from './errors.js'
 export { type CacheType, type LoadOptions, loadModel } from './load.js'

@@ -3,7 +3,8 @@
 import { readFileSync } from 'node:fs'
 import { freemem, totalmem } from 'node:os'
 import { onAbort } from './abort.js'
-import { SottoError } from './errors.js'
+import { nativeSpeculation, type Speculation, speculationRule } from './completion.js'
+import { received, SottoError } from './errors.js'
 import { estimateMemory } from './gguf/estimate.js'
 import { checkModelFile } from './gguf/gate.js'
 import type { GgufFile } from './gguf/reader.js'
@@ -79,6 +80,13 @@ export interface LoadOptions {
   offloadKv?: boolean
   /** Remember prompts and answers, so that what begins alike is not processed twice. Default true. */
   prefixCache?: boolean
+  /** Of answers that do not say; see {@link Speculation}. Default `'auto'`. */
+  speculation?: Speculation
+  /**
+   * A small model of the same family, by name or path, that proposes tokens for this one to verify: at most `maxTokens` in a
+   * step, 1 … 15, default 15. Its vocabulary must be the model's. Errors: `ERR_DRAFT_INVALID`.
+   */
+  draft?: string | { path: string; maxTokens?: number }
   /** How token vectors become one vector of a text. Default `'auto'`: the model's own, or mean. */
   pooling?: 'auto' | 'none' | 'mean' | 'cls' | 'last' | 'rank'
 }
@@ -120,11 +128,17 @@ const loadRules: OptionRules<LoadOptions> = {
   flashAttention: oneOf<'auto' | boolean>('auto', true, false),
   offloadKv: flag(),
   prefixCache: flag(),
+  speculation: speculationRule,
+  draft: anyOf<string | { path: string; maxTokens?: number }>(
+    text(),
+    object<{ path: string; maxTokens?: number }>('an object { path, maxTokens? }'),
+  ),
   pooling: oneOf('auto', 'none', 'mean', 'cls', 'last', 'rank'),
 }
 
 const defaultContext = 4096
 const cachedSequences = 24
+const mostDrafted = 15 // kMostDrafted in native/engine/speculation.h
 
 /**
  * Loads a model by name (see `sotto list` and the catalogue) or path (or all its shards' paths, in order).
@@ -133,7 +147,7 @@ const cachedSequences = 24
  *
  * Errors: `ERR_MODEL_NOT_FOUND`, `ERR_OFFLINE`, `ERR_MODEL_UNREADABLE`, `ERR_MODEL_FORMAT`, `ERR_MODEL_LEGACY`,
  * `ERR_MODEL_VERSION`, `ERR_MODEL_LIMIT`, `ERR_MODEL_UNSUPPORTED`, `ERR_MODEL_MEMORY`, `ERR_MODEL_LOAD`,
- * `ERR_ADAPTER_INVALID`, `ERR_ABORTED`, `ERR_OPTION_INVALID`, `ERR_OPTION_UNKNOWN`, `ERR_NATIVE_MISSING`.
+ * `ERR_ADAPTER_INVALID`, `ERR_DRAFT_INVALID`, `ERR_ABORTED`, `ERR_OPTION_INVALID`, `ERR_OPTION_UNKNOWN`, `ERR_NATIVE_MISSING`.
  *
  * @example
  * ```ts
@@ -156,11 +170,18 @@ export async function loadModel(
   for (const adapter of options.adapters ?? [])
     await checkModelFile(adapter.path, { adapter: true })
   const cacheType = readCacheType(options.cacheType)
-  const needs = files.map((file, index) => {
-    const contextSize = options.contextSize ?? defaultContext
-    const { weights, total } = estimateMemory(file, { contextSize, ...cacheType })
-    return index === 0 ? total : weights
-  })
+  const draft = readDraft(options.draft)
+  const draftPaths = draft ? allShards(await resolveModel(draft.path)) : []
+  const draftFiles: GgufFile[] = []
+  for (const path of draftPaths)
+    draftFiles.push(await checkModelFile(path, { adapter: draftFiles.length > 0 }))
+  const needs = [files, draftFiles].flatMap((shards) =>
+    shards.map((file, index) => {
+      const contextSize = options.contextSize ?? defaultContext
+      const { weights, total } = estimateMemory(file, { contextSize, ...cacheType })
+      return index === 0 ? total : weights
+    }),
+  )
   checkMemory(
     needs.reduce((sum, bytes) => sum + bytes),
     options,
@@ -193,6 +214,9 @@ export async function loadModel(
     offloadKv: options.offloadKv ?? true,
     prefixCache: options.prefixCache ?? true,
     pooling: options.pooling ?? 'auto',
+    speculation: nativeSpeculation(options.speculation ?? 'auto'),
+    draftPaths,
+    draftTokens: draft?.maxTokens ?? mostDrafted,
     threads: firstGuess,
   }
 
@@ -286,6 +310,21 @@ function readCacheType(option: LoadOptions['cacheType']): { k: CacheType; v: Cac
     v: oneOf(...cacheTypes),
   })
   return { k: checked.k ?? 'f16', v: checked.v ?? 'f16' }
+}
+
+function readDraft(option: LoadOptions['draft']): { path: string; maxTokens?: number } | undefined {
+  if (option === undefined) return undefined
+  const given = typeof option === 'string' ? { path: option } : option
+  const { path, maxTokens } = checkOptions<{ path: string; maxTokens?: number }>(
+    'options.draft',
+    given,
+    { path: text(), maxTokens: integer(1, mostDrafted) },
+  )
+  if (path) return maxTokens === undefined ? { path } : { path, maxTokens }
+  throw new SottoError(
+    'ERR_OPTION_INVALID',
+    `Expected options.draft to name a model, received ${received(option)}`,
+  )
 }
 
 // Mapped weights can be read again from the file, so only what cannot be mapped must fit now; but a model that is larger than

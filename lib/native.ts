@@ -38,6 +38,8 @@ export interface NativeThreadOptions {
   poll: number
 }
 
+export type NativeSpeculation = 'off' | 'auto' | 'always'
+
 export interface NativeModelOptions {
   paths: string[]
   gpuLayers: number
@@ -59,6 +61,9 @@ export interface NativeModelOptions {
   offloadKv: boolean
   prefixCache: boolean
   pooling: string
+  speculation: NativeSpeculation
+  draftPaths: string[]
+  draftTokens: number
   threads: NativeThreadOptions
 }
 
@@ -105,6 +110,7 @@ export interface NativeModelInfo {
   sequences: number
   kvBytes: number
   canShift: boolean
+  canSpeculate: boolean
 }
 
 /** Every field is required: lib/sampling.ts fills in the defaults. */
@@ -167,6 +173,7 @@ export interface NativeCompletion {
   reusePrefix: boolean
   grammar: string
   jsonSchema: string
+  speculation: NativeSpeculation | 'default'
   sampling: NativeSampling
 }
 
@@ -200,6 +207,8 @@ export interface NativeResult {
   tokensPrompt: number
   tokensReused: number
   tokensGenerated: number
+  tokensDrafted: number
+  tokensAccepted: number
 }
 
 /** The kinds of {@link NativeEvents}, in the order of Event::Kind in native/engine/event.h. */

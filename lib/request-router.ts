@@ -23,6 +23,8 @@ const nothing: NativeResult = {
   tokensPrompt: 0,
   tokensReused: 0,
   tokensGenerated: 0,
+  tokensDrafted: 0,
+  tokensAccepted: 0,
 }
 
 export class RequestRouter {

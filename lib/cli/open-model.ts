@@ -10,6 +10,8 @@ export interface LoadFlags {
   threads?: number | 'auto'
   context?: number
   gpuLayers?: number
+  draft?: string
+  speculation?: boolean
 }
 
 const patienceMs = 500 // most loads are over before a bar would be worth reading
@@ -19,11 +21,14 @@ export async function openModel(
   flags: LoadFlags,
   signal?: AbortSignal,
 ): Promise<Model> {
-  if (Object.hasOwn(catalog, name) && !(await findModel(name))) await pull(name, signal)
+  for (const wanted of flags.draft === undefined ? [name] : [name, flags.draft])
+    if (Object.hasOwn(catalog, wanted) && !(await findModel(wanted))) await pull(wanted, signal)
   const options: LoadOptions = {
     threads: flags.threads,
     contextSize: flags.context,
     gpuLayers: flags.gpuLayers,
+    draft: flags.draft,
+    speculation: flags.speculation === false ? false : 'auto',
     signal,
   }
   if (!process.stderr.isTTY) return loadModel(name, options)

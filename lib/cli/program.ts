@@ -32,6 +32,12 @@ function addLoading(command: Command): Command {
     .option('--gpu-layers <n>', 'layers to compute on a GPU, -1 for all', integer)
 }
 
+function addSpeculation(command: Command): Command {
+  return command
+    .option('--draft <model>', 'a small model of the same family that proposes tokens')
+    .option('--no-speculation', 'compute one token at a time')
+}
+
 function addSampling(command: Command): Command {
   return command
     .option('--system <text>', 'system message')
@@ -86,7 +92,7 @@ function addModels(program: Command, done: (code: ExitCode) => void): void {
 }
 
 function addAnswers(program: Command, done: (code: ExitCode) => void): void {
-  addSampling(addLoading(program.command('run <model> [prompt...]')))
+  addSampling(addSpeculation(addLoading(program.command('run <model> [prompt...]'))))
     .description('answer one prompt, from the arguments or (none, or "-") from stdin')
     .option('--raw', 'continue the text instead of answering it; what base models do anyway')
     .addOption(
@@ -101,7 +107,7 @@ function addAnswers(program: Command, done: (code: ExitCode) => void): void {
     .action(async (model, words, options) =>
       done(await (await import('./commands/run.js')).run(model, words, options)),
     )
-  addSampling(addLoading(program.command('chat <model>')))
+  addSampling(addSpeculation(addLoading(program.command('chat <model>'))))
     .description('talk; Ctrl-C stops an answer, twice at an empty prompt the program')
     .action(async (model, options) =>
       done(await (await import('./commands/chat.js')).chat(model, options)),

@@ -76,6 +76,8 @@ napi_value ResultOf(napi_env env, const Result& result) {
       .Set("tokensPrompt", double(result.tokens_prompt))
       .Set("tokensReused", double(result.tokens_reused))
       .Set("tokensGenerated", double(result.tokens_generated))
+      .Set("tokensDrafted", double(result.tokens_drafted))
+      .Set("tokensAccepted", double(result.tokens_accepted))
       .get();
 }
 

@@ -24,6 +24,7 @@ namespace {
 struct Loaded {
   std::shared_ptr<ModelHandle> handle;
 };
+constexpr float kModelShare = 0.9f;  // of the progress when a draft model is loaded too
 constexpr napi_type_tag kLoadedTag = {0x736f74746f6c6f61, 0x6465640000000001};
 
 Napi::Object InfoObject(Napi::Env env, const Model& model, const SchedulerInfo& scheduler) {
@@ -72,6 +73,7 @@ Napi::Object InfoObject(Napi::Env env, const Model& model, const SchedulerInfo& 
   info.Set("sequences", scheduler.sequences);
   info.Set("kvBytes", double(scheduler.kv_bytes));
   info.Set("canShift", scheduler.can_shift);
+  info.Set("canSpeculate", scheduler.can_speculate);
   return info;
 }
 
@@ -130,6 +132,7 @@ Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const Napi::Object options = ReadObject(info[0], "options");
   const ModelOptions model_options = ReadModelOptions(options);
+  const std::optional<ModelOptions> draft_options = ReadDraftOptions(options);
   const SchedulerOptions scheduler_options = ReadSchedulerOptions(options);
   const Napi::Function on_events = ReadFunction(info[1], "onEvents");
   const std::shared_ptr<std::atomic<bool>> abort = AbortFlag::FlagOf(info[3]);
@@ -147,9 +150,15 @@ Napi::Value ModelWrap::Load(const Napi::CallbackInfo& info) {
   auto loaded = std::make_shared<Loaded>();
   const auto work = [=] {
     StartBackends();
-    ModelPtr model = Model::Load(model_options, *abort, [&](float fraction) { progress->Report(fraction); });
+    const float share = draft_options ? kModelShare : 1;
+    ModelPtr model = Model::Load(model_options, *abort, [&](float part) { progress->Report(share * part); });
+    ModelPtr draft;
+    if (draft_options) {
+      draft = Model::Load(*draft_options, *abort, [&](float part) { progress->Report(share + (1 - share) * part); });
+    }
     std::shared_ptr<Scheduler> scheduler = Scheduler::Create(
-        model, scheduler_options, [pipe](std::vector<Event>&& events) { pipe->Push(std::move(events)); });
+        model, scheduler_options, [pipe](std::vector<Event>&& events) { pipe->Push(std::move(events)); },
+        std::move(draft));
     loaded->handle = std::make_shared<ModelHandle>(std::move(model), std::move(scheduler), pipe);
   };
   const auto result = [=](napi_env raw) -> napi_value {

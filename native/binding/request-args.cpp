@@ -44,6 +44,12 @@ constexpr std::array<std::pair<const char*, int32_t>, 6> kPoolings = {{
     {"rank", LLAMA_POOLING_TYPE_RANK},
 }};
 
+constexpr std::array<std::pair<const char*, SpeculationMode>, 3> kSpeculations = {{
+    {"off", SpeculationMode::kOff},
+    {"auto", SpeculationMode::kAuto},
+    {"always", SpeculationMode::kAlways},
+}};
+
 SamplingOptions ReadSampling(const Napi::Object& o) {
   SamplingOptions sampling;
   sampling.order = ReadStrings(o.Get("order"), "samplers");
@@ -112,6 +118,15 @@ ModelOptions ReadModelOptions(const Napi::Object& o) {
   return options;
 }
 
+std::optional<ModelOptions> ReadDraftOptions(const Napi::Object& o) {
+  std::vector<std::string> paths = ReadStrings(o.Get("draftPaths"), "draft");
+  if (paths.empty()) return std::nullopt;
+  ModelOptions options = ReadModelOptions(o);
+  options.paths = std::move(paths);
+  options.adapters.clear();  // of the model
+  return options;
+}
+
 ThreadOptions ReadThreads(const Napi::Object& o) {
   ThreadOptions threads;
   threads.generation = IntField(o, "generation", 1, GGML_MAX_N_THREADS);
@@ -135,6 +150,8 @@ SchedulerOptions ReadSchedulerOptions(const Napi::Object& o) {
   options.offload_kv = BoolField(o, "offloadKv");
   options.prefix_cache = BoolField(o, "prefixCache");
   options.pooling = Named(kPoolings, StringField(o, "pooling"), "pooling");
+  options.speculation = Named(kSpeculations, StringField(o, "speculation"), "speculation");
+  options.draft_tokens = IntField(o, "draftTokens", 1, kMostDrafted);
   options.threads = ReadThreads(ReadObject(o.Get("threads"), "threads"));
   return options;
 }
@@ -174,6 +191,8 @@ RequestOptions ReadCompletion(const Napi::Object& o) {
   completion.reuse_prefix = BoolField(o, "reusePrefix");
   completion.grammar = StringField(o, "grammar");
   completion.json_schema = StringField(o, "jsonSchema");
+  const std::string speculation = StringField(o, "speculation");
+  if (speculation != "default") completion.speculation = Named(kSpeculations, speculation, "speculation");
   completion.sampling = ReadSampling(ReadObject(o.Get("sampling"), "sampling"));
   return options;
 }

@@ -26,6 +26,9 @@ const options = (): NativeModelOptions => ({
   offloadKv: true,
   prefixCache: true,
   pooling: 'auto',
+  speculation: 'auto',
+  draftPaths: [],
+  draftTokens: 15,
   threads: { generation: 1, prompt: 1, affinity: [], priority: 0, poll: 50 },
 })
 
@@ -59,6 +62,12 @@ describe('Model.load', () => {
     ['cacheTypeK', 'q2_k'],
     ['flashAttention', 2],
     ['pooling', 'max'],
+    ['speculation', true],
+    ['speculation', 'default'],
+    ['draftPaths', 'model.gguf'],
+    ['draftPaths', [5]],
+    ['draftTokens', 0],
+    ['draftTokens', 16],
     ['threads', null],
     ['threads', { generation: 0, prompt: 1, affinity: [], priority: 0, poll: 50 }],
     ['threads', { generation: 1, prompt: 1e6, affinity: [], priority: 0, poll: 50 }],

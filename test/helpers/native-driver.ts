@@ -15,6 +15,8 @@ const result: NativeResult = {
   tokensPrompt: 5,
   tokensReused: 4,
   tokensGenerated: 11,
+  tokensDrafted: 6,
+  tokensAccepted: 3,
 }
 
 export class NativeDriver {

@@ -112,7 +112,13 @@ describe('reading', () => {
       toolCalls: [],
       finishReason: 'stop',
       stopString: '\n',
-      usage: { tokensPrompt: 5, tokensGenerated: 11, tokensReused: 4 },
+      usage: {
+        tokensPrompt: 5,
+        tokensGenerated: 11,
+        tokensReused: 4,
+        tokensDrafted: 6,
+        tokensAccepted: 3,
+      },
       timings: {
         queueMs: 1,
         promptMs: 2,
@@ -121,6 +127,8 @@ describe('reading', () => {
         tokensPrompt: 5,
         tokensReused: 4,
         tokensGenerated: 11,
+        tokensDrafted: 6,
+        tokensAccepted: 3,
         tokensPerSecond: 1000,
       },
     })

@@ -113,6 +113,7 @@ function timings({ usage, timings }: StreamResult): string {
   return (
     `prompt ${usage.tokensPrompt} tokens (${usage.tokensReused} reused) in ${timings.promptMs.toFixed(0)} ms, ` +
     `first token after ${timings.firstTokenMs.toFixed(0)} ms, ` +
-    `${usage.tokensGenerated} tokens at ${timings.tokensPerSecond.toFixed(1)} tokens/s\n`
+    `${usage.tokensGenerated} tokens at ${timings.tokensPerSecond.toFixed(1)} tokens/s` +
+    (usage.tokensDrafted ? `, ${usage.tokensAccepted} of ${usage.tokensDrafted} drafted\n` : '\n')
   )
 }
