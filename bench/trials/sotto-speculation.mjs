@@ -20,19 +20,11 @@ const records = JSON.stringify(
   null,
   1,
 )
-const code = `function total(items) {
-  let sum = 0
-  for (const item of items) {
-    if (item.price < 0) throw new RangeError('price must not be negative')
-    sum += item.price * item.count
-  }
-  return sum
-}`
 const prompts = {
   copy: [
     `Repeat this text word for word:\n\n${text}`,
     `Print this JSON again, without changes:\n\n${records}`,
-    `Copy this code exactly, then explain it:\n\n${code}`,
+    `Correct the spelling of this text and change nothing else:\n\n${text.replace('piers', 'peirs')}`,
   ],
   chat: [
     'Why is the sky blue?',
@@ -60,8 +52,10 @@ for (const [kind, list] of Object.entries(prompts)) {
     let drafted = 0
     let accepted = 0
     for (let round = 0; round < Number(rounds); ++round) {
-      const plain = await answer(prompt, false)
+      // Who goes first changes: machines get slower and faster.
+      const first = round % 2 === 0 ? await answer(prompt, false) : undefined
       const ahead = await answer(prompt, 'auto')
+      const plain = first ?? (await answer(prompt, false))
       if (plain.text !== ahead.text) throw new Error(`another answer to: ${prompt}`)
       off.push(plain.tokensPerSecond)
       on.push(ahead.tokensPerSecond)

@@ -12,7 +12,9 @@ constexpr double kWorth = 1.05;
 constexpr double kLoss = 1.1;
 constexpr double kLeastChance = 0.02;  // of a token to be right with all before it
 
-constexpr float kNewMatch = 1.0f / 8, kNewDraft = 1.0f / 16;  // weight of the newest observation
+// An observation weighs as much as this many others, but the first ones more: an answer soon shows what it is like.
+constexpr int kMatchMemory = 8, kFirstMemory = 3;
+constexpr float kNewDraft = 1.0f / 16;
 constexpr float kFirstDraftChance = 0.7f;
 // A draft model that was not worth its time is tried again now and then: a token brings its chance so much nearer to the first
 // one, which costs well under a hundredth of the time where the trial fails.
@@ -64,7 +66,7 @@ std::vector<int> ChooseDrafts(std::span<const Proposal> proposals, const StepCos
     while (choice.counts[i] < most && choice.rows < room) choice.Add(i);
   }
   std::vector<int> best = choice.counts;
-  const auto ms_of = [&](const Choice& c) { return other_ms + costs.Of(own + c.rows) + c.DraftingMs(); };
+  const auto ms_of = [&](const Choice& c) { return other_ms + costs.Next(own + c.rows, own) + c.DraftingMs(); };
   const double least_ms = ms_of(choice);
   if (!(least_ms > other_ms)) return best;  // nothing is known about steps yet
   double best_rate = kWorth * choice.all_tokens / least_ms;
@@ -85,7 +87,7 @@ std::vector<int> ChooseDrafts(std::span<const Proposal> proposals, const StepCos
 Speculation::Speculation(SpeculationMode mode, int prompt_length)
     : mode_(mode), known_(prompt_length), draft_chance_(kFirstDraftChance) {}
 
-float& Speculation::ChanceAfter(int match) {
+Speculation::Chance& Speculation::After(int match) {
   size_t length = 0;
   while (length + 1 < chances_.size() && match > 2 << length) ++length;
   return chances_[length];
@@ -96,7 +98,12 @@ void Speculation::Learn(std::span<const int32_t> tokens) {
     const int32_t token = tokens[size_t(index_.size())];
     if (index_.size() >= known_) {
       const int match = index_.Match();
-      if (match > 0) Observe(ChanceAfter(match), index_.Proposal(0) == token, kNewMatch);
+      if (match > 0) {
+        Chance& chance = After(match);
+        Observe(chance.value, index_.Proposal(0) == token,
+                1.0f / float(std::min(kMatchMemory, kFirstMemory + chance.seen)));
+        ++chance.seen;
+      }
       draft_chance_ += kDraftHope * (kFirstDraftChance - draft_chance_);
     }
     index_.Append(token);
@@ -112,7 +119,7 @@ Proposal Speculation::FromText(int most) {
   Proposal proposal;
   proposal.always = mode_ == SpeculationMode::kAlways;
   const int match = index_.Match();
-  for (int i = 0; match > 0 && i < most; ++i) proposal.chances.push_back(ChanceAfter(match + i));
+  for (int i = 0; match > 0 && i < most; ++i) proposal.chances.push_back(After(match + i).value);
   return proposal;
 }
 

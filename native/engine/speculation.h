@@ -50,14 +50,18 @@ class Speculation {
 
  private:
   static constexpr int kLengths = 5;
-  float& ChanceAfter(int match);
+  struct Chance {
+    float value;
+    int seen = 0;
+  };
+  Chance& After(int match);
 
   SpeculationMode mode_;
   NgramIndex index_;
   int known_;  // tokens that were there from the start: nobody had to expect them
   // That the text goes on as it did, by how many tokens it has repeated: up to 2, 4, 8, 16, more. At first what was seen in
   // answers of small models, rounded down.
-  std::array<float, kLengths> chances_ = {0.25f, 0.4f, 0.6f, 0.75f, 0.9f};
+  std::array<Chance, kLengths> chances_ = {{{0.25f}, {0.4f}, {0.6f}, {0.75f}, {0.9f}}};
   float draft_chance_;
 };
 

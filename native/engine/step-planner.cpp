@@ -83,6 +83,7 @@ void StepPlanner::Measured(double milliseconds) {
     const double own = generating_ > 0 ? costs_.Of(generating_) : 0;
     smooth(token_ms_, std::max(milliseconds - own, 0.1 * milliseconds) / prefill_tokens_);
   }
+  if (prefill_tokens_ > 0) costs_.Prefilled(token_ms_);
 }
 
 }  // namespace sotto
