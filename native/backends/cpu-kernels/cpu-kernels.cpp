@@ -9,8 +9,10 @@
 
 #include "attention.h"
 #include "cpu-isa.h"
+#include "float-mul-mat.h"
 #include "ggml-backend-impl.h"
 #include "ggml-cpu.h"
+#include "mul-mat-id.h"
 #include "mul-mat.h"
 #include "pack.h"
 #include "packed-file.h"
@@ -42,9 +44,14 @@ char upstream_mark;
 
 class kernels_buffer_type : public ggml::cpu::extra_buffer_type {
     bool supports_op(ggml_backend_dev_t, const ggml_tensor * op) override {
-        return !current.upstream && op->op == GGML_OP_MUL_MAT && is_ours(op->src[0]) && ggml_n_dims(op->src[0]) == 2 && sotto_packed_kind(op->src[0]) >= 0 &&
-               op->src[1]->type == GGML_TYPE_F32 && op->src[1]->nb[0] == sizeof(float) &&
-               (!op->src[1]->buffer || ggml_backend_buft_is_host(op->src[1]->buffer->buft));
+        if (current.upstream) {
+            return false;
+        }
+        if (op->op == GGML_OP_MUL_MAT_ID) {
+            return is_ours(op->src[0]) && sotto_mul_mat_id_packs(op) && is_host(op->src[1]) && is_host(op->src[2]);
+        }
+        return op->op == GGML_OP_MUL_MAT && is_ours(op->src[0]) && ggml_n_dims(op->src[0]) == 2 && sotto_packed_kind(op->src[0]) >= 0 &&
+               op->src[1]->type == GGML_TYPE_F32 && op->src[1]->nb[0] == sizeof(float) && is_host(op->src[1]);
     }
 
     ggml::cpu::tensor_traits * get_tensor_traits(const ggml_tensor * op) override {
@@ -54,15 +61,31 @@ class kernels_buffer_type : public ggml::cpu::extra_buffer_type {
         if (op->extra == &upstream_mark) {
             return nullptr;
         }
-        if (op->op == GGML_OP_FLASH_ATTN_EXT) {
-            return sotto_attention_traits(op);  // ggml asks for every operation, wherever its tensors lie
+        switch (op->op) {  // ggml asks for every operation, wherever its tensors lie
+            case GGML_OP_FLASH_ATTN_EXT: return sotto_attention_traits(op);
+            case GGML_OP_MUL_MAT:        return is_ours(op->src[0]) ? sotto_mul_mat_traits() : sotto_float_mul_mat_traits(op);
+            case GGML_OP_MUL_MAT_ID:     return sotto_mul_mat_id_traits(op, is_ours(op->src[0]));
+            default:                     return nullptr;
         }
-        return op->op == GGML_OP_MUL_MAT && is_ours(op->src[0]) ? sotto_mul_mat_traits() : nullptr;
     }
 
     static bool is_ours(const ggml_tensor * w) {
         return w->buffer && w->buffer->buft == ggml_backend_cpu_kernels_buffer_type();
     }
+    static bool is_host(const ggml_tensor * x) { return !x->buffer || ggml_backend_buft_is_host(x->buffer->buft); }
+};
+
+// Another extra buffer type without the floats: AMX's takes f16 only to copy it, and our kernels read it from the model's mapped file.
+class without_floats : public ggml::cpu::extra_buffer_type {
+    ggml::cpu::extra_buffer_type * const whole;
+
+    bool supports_op(ggml_backend_dev_t device, const ggml_tensor * op) override {
+        return (op->src[0]->type != GGML_TYPE_F16 && op->src[0]->type != GGML_TYPE_BF16) && whole->supports_op(device, op);
+    }
+    ggml::cpu::tensor_traits * get_tensor_traits(const ggml_tensor * op) override { return whole->get_tensor_traits(op); }
+
+  public:
+    explicit without_floats(void * context) : whole(static_cast<ggml::cpu::extra_buffer_type *>(context)) {}
 };
 
 #ifdef __linux__
@@ -107,18 +130,12 @@ struct weights {
 void set_tensor(ggml_backend_buffer_t buffer, ggml_tensor * tensor, const void * data, size_t offset, size_t size) {
     GGML_ASSERT(offset == 0 && size == ggml_nbytes(tensor));
     const int kind = sotto_packed_kind(tensor);
-    const size_t row_size = ggml_row_size(tensor->type, tensor->ne[0]);
-    const size_t panel_size = sotto_panel_size(kind, tensor->ne[0]);
     sotto_packed_file * file = ((weights *) buffer->context)->file;
     if (current.packed) {
         current.packed(current.data, tensor->name, nullptr);
     }
     if (!file || !file->holds(tensor, sotto_packed_size(tensor, kind))) {
-        sotto_in_parallel(sotto_panels(tensor), [&](int64_t p) {
-            const int rows = int(std::min<int64_t>(SOTTO_ROWS, tensor->ne[1] - p * SOTTO_ROWS));
-            sotto_pack_panel(kind, (const char *) data + size_t(p) * SOTTO_ROWS * row_size, row_size, rows, tensor->ne[0],
-                             (uint8_t *) tensor->data + size_t(p) * panel_size);
-        });
+        sotto_in_parallel(sotto_panels(tensor) * tensor->ne[2], [&](int64_t p) { sotto_pack(tensor, kind, data, p); });
     }
 #ifdef __linux__
     drop_if_mapped(data, size);
@@ -215,6 +232,11 @@ void ggml_backend_cpu_kernels_register(void) {
         }
         if (sotto_kernels_in_use()) {
             auto & types = ggml_backend_cpu_get_extra_buffer_types();
+            for (ggml_backend_buffer_type_t other : types) {
+                if (other && other->context) {
+                    other->context = static_cast<ggml::cpu::extra_buffer_type *>(new without_floats(other->context));
+                }
+            }
             types.insert(types.begin(), ggml_backend_cpu_kernels_buffer_type());
         }
         return true;

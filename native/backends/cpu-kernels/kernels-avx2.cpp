@@ -43,4 +43,4 @@ template <int KIND> struct Dot {
 
 #include "kernels-256.inc"
 
-const sotto_kernels sotto_kernels_avx2 = { "avx2", quantize, SOTTO_ALL_TILES, SOTTO_ATTENTION };
+const sotto_kernels sotto_kernels_avx2 = { "avx2", quantize, SOTTO_ALL_TILES, SOTTO_ALL_FLOAT_TILES, SOTTO_ATTENTION };

@@ -180,6 +180,10 @@ struct Lanes {
     static type set(float x) { return _mm512_set1_ps(x); }
     static type load(const float * p) { return _mm512_loadu_ps(p); }
     static type load_half(const uint16_t * p) { return halves((const uint8_t *) p); }
+    static type load_bf16(const uint16_t * p) {
+        return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *) p)), 16));
+    }
+    static void prefetch(const void * p) { _mm_prefetch((const char *) p, _MM_HINT_T0); }
     static float half(uint16_t h) { return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(h))); }
     static void prefetch(const uint8_t * p) { _mm_prefetch((const char *) p, _MM_HINT_T0); }
     static type load_bytes(const uint8_t * p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *) p))); }
@@ -236,5 +240,6 @@ struct Lanes {
 }  // namespace
 
 #include "attention.inc"
+#include "floats.inc"
 
-const sotto_kernels sotto_kernels_avx512vnni = { "avx512vnni", quantize, SOTTO_ALL_TILES, SOTTO_ATTENTION };
+const sotto_kernels sotto_kernels_avx512vnni = { "avx512vnni", quantize, SOTTO_ALL_TILES, SOTTO_ALL_FLOAT_TILES, SOTTO_ATTENTION };

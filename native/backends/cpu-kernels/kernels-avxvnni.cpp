@@ -19,4 +19,4 @@ template <int KIND> struct Dot {
 
 #include "kernels-256.inc"
 
-const sotto_kernels sotto_kernels_avxvnni = { "avxvnni", quantize, SOTTO_ALL_TILES, SOTTO_ATTENTION };
+const sotto_kernels sotto_kernels_avxvnni = { "avxvnni", quantize, SOTTO_ALL_TILES, SOTTO_ALL_FLOAT_TILES, SOTTO_ATTENTION };

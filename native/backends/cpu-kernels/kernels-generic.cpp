@@ -36,6 +36,13 @@ float half_to_float(uint16_t h) {
     return f;
 }
 
+float bf16_to_float(uint16_t h) {
+    const uint32_t bits = uint32_t(h) << 16;
+    float f;
+    memcpy(&f, &bits, sizeof(f));
+    return f;
+}
+
 // The unsigned number of row r, operand v, byte b.
 template <int KIND> int number(const uint8_t * block, int r, int v, int b) {
     constexpr sotto_traits T = sotto_traits_of(KIND);
@@ -154,6 +161,8 @@ struct Lanes {
     static type set(float x) { return each([=](int) { return x; }); }
     static type load(const float * p) { return each([=](int i) { return p[i]; }); }
     static type load_half(const uint16_t * p) { return each([=](int i) { return half_to_float(p[i]); }); }
+    static type load_bf16(const uint16_t * p) { return each([=](int i) { return bf16_to_float(p[i]); }); }
+    static void prefetch(const void *) {}
     static float half(uint16_t h) { return half_to_float(h); }
     static void prefetch(const uint8_t * p) { (void) p; }
     static type load_bytes(const uint8_t * p) { return each([=](int i) { return float((int8_t) p[i]); }); }
@@ -187,5 +196,6 @@ struct Lanes {
 }  // namespace
 
 #include "attention.inc"
+#include "floats.inc"
 
-const sotto_kernels sotto_kernels_generic = { "generic", quantize, SOTTO_ALL_TILES, SOTTO_ATTENTION };
+const sotto_kernels sotto_kernels_generic = { "generic", quantize, SOTTO_ALL_TILES, SOTTO_ALL_FLOAT_TILES, SOTTO_ATTENTION };

@@ -10,6 +10,15 @@ typedef void (*sotto_quantize_t)(const float * x, int64_t k, int kind, void * ti
 // dst[c * dst_stride + r] for the 16 rows of a panel and the n columns of a tile; `rows` < 16 in the last panel of a matrix.
 typedef void (*sotto_tile_t)(const uint8_t * panel, int64_t k, const sotto_acts * acts, float * dst, int64_t dst_stride, int rows);
 
+// Weights that are not packed: rows of a matrix as its file holds them, `stride` bytes apart; k a multiple of SOTTO_FLOATS. A tile
+// of activations is float[k / SOTTO_FLOATS][columns][SOTTO_FLOATS].
+enum sotto_float { SOTTO_F16, SOTTO_BF16, SOTTO_N_FLOAT_KINDS };
+enum { SOTTO_FLOATS = 16, SOTTO_FLOAT_ROWS = 24 };
+
+// dst[c * dst_stride + r] for up to SOTTO_FLOAT_ROWS rows.
+typedef void (*sotto_float_tile_t)(const uint8_t * w, int64_t stride, int64_t k, const float * acts, float * dst, int64_t dst_stride,
+                                   int rows);
+
 enum { SOTTO_MAX_QUERIES = 4, SOTTO_KV_BLOCK = 64 };
 
 // What keys and values may be.
@@ -45,6 +54,7 @@ struct sotto_kernels {
     const char *     name;
     sotto_quantize_t quantize;
     sotto_tile_t     tile[SOTTO_N_KINDS][SOTTO_MAX_COLS + 1];  // [kind][columns], columns from 1
+    sotto_float_tile_t float_tile[SOTTO_N_FLOAT_KINDS][SOTTO_MAX_COLS + 1];
     int              lanes;                                    // head sizes are multiples of it
     int              wide;                                     // of 1, 2, 4: the most vectors that `values` adds at a time
     sotto_weigh_t    weigh;
