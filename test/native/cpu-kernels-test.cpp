@@ -25,7 +25,7 @@ constexpr ggml_type kTypes[] = {GGML_TYPE_Q4_0,   GGML_TYPE_Q4_1, GGML_TYPE_Q5_0
 
 std::vector<const sotto_kernels*> Sets() {
   std::vector<const sotto_kernels*> sets;
-  for (const char* name : {"generic", "avx2", "avxvnni", "avx512vnni"}) {
+  for (const char* name : {"generic", "avx2", "avxvnni", "avx512vnni", "avx512amx"}) {
     if (const sotto_kernels* set = sotto_find_kernels(name)) sets.push_back(set);
   }
   return sets;

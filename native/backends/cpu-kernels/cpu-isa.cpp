@@ -3,13 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <initializer_list>
-
 #if defined(__x86_64__) || defined(_M_X64)
 #ifdef _MSC_VER
 #include <intrin.h>
 #else
 #include <cpuid.h>
+#endif
+#ifdef SOTTO_AMX
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 namespace {
@@ -42,6 +44,11 @@ uint64_t enabled_state() {
 #endif
 }
 
+#ifdef SOTTO_AMX
+// Linux gives a process the 8 KB of tile registers when it asks (arch_prctl ARCH_REQ_XCOMP_PERM, XTILEDATA), to all its threads.
+bool tiles_are_granted() { return syscall(SYS_arch_prctl, 0x1023, 18) == 0; }
+#endif
+
 // Bits of leaves 1 and 7 as the Intel SDM, volume 2, CPUID, numbers them; the state is what the system saves at a switch.
 bool has(const sotto_kernels * set) {
     if (set == &sotto_kernels_generic) {
@@ -59,13 +66,30 @@ bool has(const sotto_kernels * set) {
         return seven1.a >> 4 & 1;
     }
     const bool f = seven.b >> 16 & 1, dq = seven.b >> 17 & 1, bw = seven.b >> 30 & 1, vl = seven.b >> 31 & 1, vnni = seven.c >> 11 & 1;
-    return f && dq && bw && vl && vnni && (enabled_state() & 0xe6) == 0xe6;
+    if (!f || !dq || !bw || !vl || !vnni || (enabled_state() & 0xe6) != 0xe6) {
+        return false;
+    }
+#ifdef SOTTO_AMX
+    if (set == &sotto_kernels_avx512amx) {
+        const bool amx_tile = seven.d >> 24 & 1, amx_int8 = seven.d >> 25 & 1;
+        return amx_tile && amx_int8 && (enabled_state() & 0x60000) == 0x60000 && tiles_are_granted();
+    }
+#endif
+    return true;
 }
+
+// The fastest first.
+const sotto_kernels * const sets[] = {
+#ifdef SOTTO_AMX
+    &sotto_kernels_avx512amx,
+#endif
+    &sotto_kernels_avx512vnni, &sotto_kernels_avxvnni, &sotto_kernels_avx2, &sotto_kernels_generic,
+};
 
 }  // namespace
 
 const sotto_kernels * sotto_find_kernels(const char * name) {
-    for (const sotto_kernels * set : { &sotto_kernels_avx512vnni, &sotto_kernels_avxvnni, &sotto_kernels_avx2, &sotto_kernels_generic }) {
+    for (const sotto_kernels * set : sets) {
         if (strcmp(set->name, name) == 0 && has(set)) {
             return set;
         }
@@ -78,9 +102,9 @@ const sotto_kernels * sotto_choose_kernels() {
     if (wanted && *wanted) {
         return sotto_find_kernels(wanted);
     }
-    for (const sotto_kernels * set : { &sotto_kernels_avx512vnni, &sotto_kernels_avxvnni, &sotto_kernels_avx2 }) {
+    for (const sotto_kernels * set : sets) {
         if (has(set)) {
-            return set;
+            return set == &sotto_kernels_generic ? nullptr : set;
         }
     }
     return nullptr;

@@ -8,44 +8,7 @@
 
 namespace {
 
-inline __m512 halves(const uint8_t * p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *) p)); }
-
-// The eight operands of a block: 16 rows x 4 columns each, unsigned.
-template <int KIND> inline void operands(const uint8_t * block, __m512i w[8]) {
-    constexpr sotto_traits T = sotto_traits_of(KIND);
-    if constexpr (KIND == SOTTO_Q8_0) {
-        for (int v = 0; v < 8; v++) {
-            w[v] = _mm512_loadu_si512(block + 64 * v);
-        }
-        return;
-    }
-    const __m512i low = _mm512_set1_epi8(15);
-    for (int j = 0; j < 4; j++) {
-        const __m512i nibbles = _mm512_loadu_si512(block + T.block - 256 + 64 * j);
-        w[j]     = _mm512_and_si512(nibbles, low);
-        w[j + 4] = _mm512_and_si512(_mm512_srli_epi16(nibbles, 4), low);
-    }
-    if constexpr (KIND == SOTTO_IQ4_NL) {
-        const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *) sotto_iq4_nl_table));
-        for (int v = 0; v < 8; v++) {
-            w[v] = _mm512_shuffle_epi8(table, w[v]);
-        }
-    } else if constexpr (T.bits == 5) {
-        const __m512i bits = _mm512_loadu_si512(block);
-        const __m512i bit  = _mm512_set1_epi8(16);
-        for (int v = 0; v < 8; v++) {
-            const __m512i moved = v < 4 ? _mm512_slli_epi16(bits, 4 - v) : _mm512_srli_epi16(bits, v - 4);
-            w[v] = _mm512_ternarylogic_epi32(w[v], moved, bit, 0xf8);  // w | (moved & bit)
-        }
-    } else if constexpr (T.bits == 6) {
-        const __m512i mask = _mm512_set1_epi8(48);
-        for (int v = 0; v < 8; v++) {
-            const __m512i bits  = _mm512_loadu_si512(block + 64 * (v / 4));
-            const __m512i moved = v % 4 < 2 ? _mm512_slli_epi16(bits, 4 - 2 * (v % 4)) : _mm512_srli_epi16(bits, 2 * (v % 4) - 4);
-            w[v] = _mm512_ternarylogic_epi32(w[v], moved, mask, 0xf8);
-        }
-    }
-}
+#include "operands-512.inc"
 
 inline __m512i dot(__m512i sum, __m512i w, const int8_t * a) {
     int32_t four;
@@ -61,6 +24,7 @@ void tile(const uint8_t * panel, int64_t k, const sotto_acts * acts, float * dst
     const int32_t * start = acts->start;
     const float * sum = acts->sum;
     const float * scale = acts->scale;
+    constexpr int G = N <= 6 ? N : (N + 1) / 2;
     __m512 total[N];
     for (int c = 0; c < N; c++) {
         total[c] = _mm512_setzero_ps();
@@ -104,27 +68,41 @@ void tile(const uint8_t * panel, int64_t k, const sotto_acts * acts, float * dst
             __m512i w[8];
             operands<KIND>(panel, w);
             panel += T.block;
-            for (int c = 0; c < N; c++) {
-                const int8_t * column = a + 32 * c;
-                __m512i low = T.has_min ? _mm512_setzero_si512() : _mm512_set1_epi32(start[c]);
-                for (int v = 0; v < 4; v++) {
-                    low = dot(low, w[v], column + 4 * v);
+            // Each product waits for its column's last one, so columns take turns: as many as the registers hold sums for.
+            SOTTO_UNROLL
+            for (int from = 0; from < N; from += G) {
+                __m512i low[G], high[G];
+                SOTTO_UNROLL
+                for (int g = 0; g < G; g++) {
+                    if (from + g < N) {
+                        low[g] = T.has_min ? _mm512_setzero_si512() : _mm512_set1_epi32(start[from + g]);
+                        high[g] = T.halves ? _mm512_set1_epi32(start[N + from + g]) : low[g];
+                    }
                 }
-                if constexpr (T.halves) {
-                    __m512i high = _mm512_set1_epi32(start[N + c]);
-                    for (int v = 4; v < 8; v++) {
-                        high = dot(high, w[v], column + 4 * v);
+                SOTTO_UNROLL
+                for (int v = 0; v < 8; v++) {
+                    SOTTO_UNROLL
+                    for (int g = 0; g < G; g++) {
+                        if (from + g < N) {
+                            __m512i & to = T.halves && v >= 4 ? high[g] : low[g];
+                            to = dot(to, w[v], a + 32 * (from + g) + 4 * v);
+                        }
                     }
-                    const __m512 by = _mm512_set1_ps(scale[c]);
-                    total[c] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(low), by), ws, total[c]);
-                    total[c] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(high), by), ws2, total[c]);
-                } else {
-                    for (int v = 4; v < 8; v++) {
-                        low = dot(low, w[v], column + 4 * v);
-                    }
-                    total[c] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(low), _mm512_set1_ps(scale[c])), ws, total[c]);
-                    if constexpr (T.has_min) {
-                        total[c] = _mm512_fmadd_ps(wm, _mm512_set1_ps(sum[c]), total[c]);
+                }
+                SOTTO_UNROLL
+                for (int g = 0; g < G; g++) {
+                    const int c = from + g;
+                    if (c < N) {
+                        const __m512 by = _mm512_set1_ps(scale[c]);
+                        if constexpr (T.halves) {
+                            const __m512 both = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high[g]), ws2, _mm512_mul_ps(_mm512_cvtepi32_ps(low[g]), ws));
+                            total[c] = _mm512_fmadd_ps(both, by, total[c]);
+                        } else {
+                            total[c] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(low[g]), by), ws, total[c]);
+                            if constexpr (T.has_min) {
+                                total[c] = _mm512_fmadd_ps(wm, _mm512_set1_ps(sum[c]), total[c]);
+                            }
+                        }
                     }
                 }
             }
@@ -243,3 +221,6 @@ struct Lanes {
 #include "floats.inc"
 
 const sotto_kernels sotto_kernels_avx512vnni = { "avx512vnni", quantize, SOTTO_ALL_TILES, SOTTO_ALL_FLOAT_TILES, SOTTO_ATTENTION };
+#ifdef SOTTO_AMX
+const sotto_kernels sotto_kernels_avx512amx = { "avx512amx", quantize, SOTTO_ALL_TILES, SOTTO_ALL_FLOAT_TILES, SOTTO_ATTENTION, sotto_wide_amx };
+#endif

@@ -12,15 +12,24 @@ namespace {
 // dst = w * x: ggml's threads quantise the activations together, then take panels from a shared counter until none is left, so
 // that a thread which the system puts aside delays one chunk only.
 class mul_mat_traits : public ggml::cpu::tensor_traits {
-    static size_t tiles_size(const ggml_tensor * op) {
-        const int64_t n = op->src[1]->ne[1];
-        const int64_t most = std::min<int64_t>(n, SOTTO_MAX_COLS);
-        return size_t(sotto_n_tiles(n)) * tile_stride(op->src[1]->ne[0], most);
-    }
-    static size_t tile_stride(int64_t k, int64_t n) { return (sotto_acts_size(k, n) + 63) / 64 * 64; }
+    // How the columns are cut into tiles, and how the tiles lie in the work buffer.
+    struct cut {
+        int64_t n, n_tiles;
+        size_t  stride;
+        bool    wide;
+        cut(const ggml_tensor * x, bool set_has_wide) : n(x->ne[1]), wide(set_has_wide && n > SOTTO_MAX_COLS) {
+            n_tiles = wide ? (n + SOTTO_WIDE_COLS - 1) / SOTTO_WIDE_COLS : sotto_n_tiles(n);
+            const int64_t most = std::min<int64_t>(n, wide ? SOTTO_WIDE_COLS : SOTTO_MAX_COLS);
+            stride = (sotto_acts_size(x->ne[0], most) + 63) / 64 * 64;
+        }
+        int64_t begin(int64_t tile) const { return wide ? std::min(n, tile * SOTTO_WIDE_COLS) : sotto_tile_begin(n, tile); }
+        int64_t columns(int64_t tile) const { return begin(tile + 1) - begin(tile); }
+        int64_t tile_of(int64_t column) const { return wide ? column / SOTTO_WIDE_COLS : ((column + 1) * n_tiles - 1) / n; }
+    };
 
     bool work_size(int /* n_threads */, const ggml_tensor * op, size_t & size) override {
-        size = tiles_size(op);
+        const cut to(op->src[1], sotto_kernels_in_use()->wide_tile);
+        size = size_t(to.n_tiles) * to.stride + SOTTO_WIDE_SLACK;
         return true;
     }
 
@@ -29,11 +38,11 @@ class mul_mat_traits : public ggml::cpu::tensor_traits {
         const ggml_tensor * x = op->src[1];
         const int kind = sotto_packed_kind(w);
         const int64_t k = w->ne[0], n = x->ne[1], n_rows = w->ne[1];
-        const int64_t n_tiles = sotto_n_tiles(n);
-        const size_t stride = tile_stride(k, std::min<int64_t>(n, SOTTO_MAX_COLS));
         const size_t panel_size = sotto_panel_size(kind, k);
         const int64_t n_panels = sotto_panels(w);
         const sotto_kernels * use = sotto_kernels_in_use();
+        const cut to(x, use->wide_tile);
+        const int64_t dst_stride = int64_t(op->nb[1] / sizeof(float));
         char * memory = (char *) params->wdata;
 
         for (int64_t i2 = 0; i2 < x->ne[2] * x->ne[3]; i2++) {
@@ -43,26 +52,35 @@ class mul_mat_traits : public ggml::cpu::tensor_traits {
                 ggml_barrier(params->threadpool);  // the tiles of the plane before are still being read
             }
             for (int64_t c = params->ith; c < n; c += params->nth) {
-                const int64_t tile = ((c + 1) * n_tiles - 1) / n;
-                const int64_t begin = sotto_tile_begin(n, tile), end = sotto_tile_begin(n, tile + 1);
-                use->quantize((const float *) (x_plane + c * x->nb[1]), k, kind, memory + tile * stride, end - begin, c - begin);
+                const int64_t tile = to.tile_of(c);
+                use->quantize((const float *) (x_plane + c * x->nb[1]), k, kind, memory + tile * to.stride, to.columns(tile),
+                              c - to.begin(tile));
             }
-            // A handful of chunks a thread: few enough to cost nothing, enough to even out.
-            const int64_t chunk = std::max<int64_t>(1, n_panels / (params->nth * 8));
+            // A handful of chunks a thread: few enough to cost nothing, enough to even out. Wide ones take two panels at a time.
+            const int64_t least = to.wide ? 2 : 1;
+            const int64_t chunk = std::max<int64_t>(least, n_panels / (params->nth * 8) / least * least);
             if (params->ith == 0) {
                 ggml_threadpool_chunk_set(params->threadpool, params->nth);
             }
             ggml_barrier(params->threadpool);
             for (int64_t at = params->ith; at * chunk < n_panels; at = ggml_threadpool_chunk_add(params->threadpool, 1)) {
                 const int64_t last = std::min(n_panels, (at + 1) * chunk);
-                for (int64_t tile = 0; tile < n_tiles; tile++) {
-                    const int64_t begin = sotto_tile_begin(n, tile), columns = sotto_tile_begin(n, tile + 1) - begin;
-                    const sotto_acts acts = sotto_acts_at(memory + tile * stride, k, columns);
-                    for (int64_t p = at * chunk; p < last; p++) {
-                        const int rows = int(std::min<int64_t>(SOTTO_ROWS, n_rows - p * SOTTO_ROWS));
-                        use->tile[kind][columns]((const uint8_t *) w->data + p * panel_size, k, &acts,
-                                                 dst_plane + begin * (op->nb[1] / sizeof(float)) + p * SOTTO_ROWS,
-                                                 int64_t(op->nb[1] / sizeof(float)), rows);
+                const int64_t step = to.wide ? SOTTO_WIDE_TILES : 1;
+                for (int64_t tile = 0; tile < to.n_tiles; tile += step) {
+                    const int64_t n_acts = std::min(step, to.n_tiles - tile), begin = to.begin(tile);
+                    sotto_acts acts[SOTTO_WIDE_TILES];
+                    for (int64_t i = 0; i < n_acts; i++) {
+                        acts[i] = sotto_acts_at(memory + (tile + i) * to.stride, k, to.columns(tile + i));
+                    }
+                    for (int64_t p = at * chunk; p < last; p += least) {
+                        const int rows = int(std::min<int64_t>(SOTTO_ROWS * least, n_rows - p * SOTTO_ROWS));
+                        const uint8_t * panel = (const uint8_t *) w->data + p * panel_size;
+                        float * dst = dst_plane + begin * dst_stride + p * SOTTO_ROWS;
+                        if (to.wide) {
+                            use->wide_tile[kind](panel, k, acts, to.begin(tile + n_acts) - begin, dst, dst_stride, rows);
+                        } else {
+                            use->tile[kind][to.columns(tile)](panel, k, acts, dst, dst_stride, rows);
+                        }
                     }
                 }
             }
