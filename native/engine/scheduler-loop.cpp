@@ -237,13 +237,12 @@ int32_t Scheduler::Loop::Decode() {
   const auto turn = pool_->Turn([this] { return AbortCallback(this); });
   if (!turn) return 2;
   try {
-    UseThreads(governor_.threads());
+    UseThreads(governor_.threads(), !abortable_.empty());
     const auto start = Clock::now();
     const double cpu = ProcessCpuMs();
     const int32_t status = llama_decode(context_.get(), batch_->get());
     if (status == 0) llama_synchronize(context_.get());
-    if (status == 0 && abortable_.empty() &&
-        drafted_ == 0) {  // nobody prefills, and a draft is another size every time
+    if (status == 0 && abortable_.empty()) {  // nobody prefills
       governor_.Measured(batch_->size(), MillisecondsBetween(start, Clock::now()), ProcessCpuMs() - cpu);
     }
     return status;

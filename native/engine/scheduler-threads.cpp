@@ -12,7 +12,7 @@ void Scheduler::Loop::RunMeasure(MeasureCommand& command) {
     if (lease.id >= 0) {
       const llama_token bos = llama_vocab_bos(model_->vocab());
       const auto turn = pool_->Turn([this] { return closing_.load(); });
-      UseThreads(options_.threads.generation);
+      UseThreads(options_.threads.generation, true);
       const int generation = llama_n_threads(context_.get()), prompt = llama_n_threads_batch(context_.get());
       llama_set_n_threads(context_.get(), command.threads, prompt);
       Clock::time_point start;
@@ -41,26 +41,29 @@ void Scheduler::Loop::AttachPool(const ThreadOptions& options) {
   pool_ = std::move(pool);
   options_.threads = options;
   governor_ = ThreadGovernor(options.generation);
-  if (draft_) {
-    llama_set_n_threads(draft_->context(), options.generation, options.prompt);
-    llama_attach_threadpool(draft_->context(), pool_->get(), pool_->get());
-  }
   if (embedder_) {
     llama_set_n_threads(embedder_->context(), options.generation, options.prompt);
     llama_attach_threadpool(embedder_->context(), pool_->get(), pool_->get());
   }
   threads_ = 0;
-  UseThreads(options.generation);
+  UseThreads(options.generation, true);
 }
 
-// Of the context's generation; prompts always get all of theirs.
-void Scheduler::Loop::UseThreads(int generation) {
-  if (!context_ || generation == threads_) return;
-  SOTTO_PROBE2(threads__changed, threads_, generation);
+// Of what generates; prompts always get all of theirs. Upstream takes every step of more than one row for a prompt: where fewer
+// threads generate, such a step gets as few, unless somebody prefills in it.
+void Scheduler::Loop::UseThreads(int generation, bool prefill) {
   const bool all = generation == options_.threads.generation;
-  llama_set_n_threads(context_.get(), generation, options_.threads.prompt);
-  llama_attach_threadpool(context_.get(), all ? pool_->get() : pool_->get(generation), pool_->get());
+  const bool few = !all && !prefill;
+  if (!context_ || (generation == threads_ && few == few_)) return;
+  SOTTO_PROBE2(threads__changed, threads_, generation);
+  for (llama_context* context : {context_.get(), draft_ ? draft_->context() : nullptr}) {
+    if (!context) continue;
+    const ggml_threadpool_t own = all ? pool_->get() : pool_->get(generation);
+    llama_set_n_threads(context, generation, few ? generation : options_.threads.prompt);
+    llama_attach_threadpool(context, own, few ? own : pool_->get());
+  }
   threads_ = generation;
+  few_ = few;
 }
 
 }  // namespace sotto

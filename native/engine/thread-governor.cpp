@@ -23,11 +23,13 @@ int More(int count, int most) { return std::min(most, count + std::max(1, count 
 void ThreadGovernor::Measured(int tokens, double ms, double cpu_ms) {
   if (most_ <= 1) return;
   if (tokens != tokens_) {
-    // Steps of another size say nothing about the ones before.
+    // Steps of another size say nothing about the ones before; drafts come in between, other sequences stay.
+    if (tokens_ > 0 && ++others_ < kWindow) return;
     tokens_ = tokens;
     trial_ = steps_ = 0;
     ms_ = cpu_ms_ = best_ms_ = 0;
   }
+  others_ = 0;
   ++steps_;
   ms_ += ms;
   cpu_ms_ += cpu_ms;

@@ -15,7 +15,7 @@ class ThreadGovernor {
   // For the next step.
   int threads() const { return trial_ > 0 ? trial_ : count_; }
 
-  // A step for `tokens` sequences took `ms` of time, and `cpu_ms` of all threads of this process together.
+  // A step of `tokens` rows took `ms` of time, and `cpu_ms` of all threads of this process together.
   void Measured(int tokens, double ms, double cpu_ms);
 
  private:
@@ -31,7 +31,8 @@ class ThreadGovernor {
   double ms_ = 0;
   double cpu_ms_ = 0;
 
-  int tokens_ = 0;       // of each step; another number starts again
+  int tokens_ = 0;       // of each step; another number, some times in a row, starts again
+  int others_ = 0;       // steps of other numbers since
   double usual_ms_ = 0;  // a step with count_ threads, of late
   double best_ms_ = 0;   // and at its best
   double rest_ms_ = 0;   // until the next trial

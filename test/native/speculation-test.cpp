@@ -426,7 +426,7 @@ TEST_F(SpeculativeAnswerTest, SeveralAtOnceWriteWhatEachWritesAlone) {
 TEST_F(SpeculativeAnswerTest, PreemptedSequencesGoOnWhereTheyWere) {
   auto scheduler = Start(256);
   for (RequestId id = 1; id <= 4; ++id) {
-    CompletionOptions options = Ask(copy_, SpeculationMode::kAlways, 60);
+    CompletionOptions options = Ask(std::to_string(id) + copy_, SpeculationMode::kAlways, 60);
     options.ignore_eos = true;
     Submit(*scheduler, id, options);
   }
@@ -440,15 +440,15 @@ TEST_F(SpeculativeAnswerTest, AbortAndPauseWorkInTheMiddle) {
   auto scheduler = Start();
   CompletionOptions options = Ask(copy_, SpeculationMode::kAlways, 500);
   options.ignore_eos = true;
-  const RequestControlPtr control = Submit(*scheduler, 1, options);
+  const RequestControlPtr control = Submit(*scheduler, 901, options);
   {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return tokens_[1].size() > 20; });
+    changed_.wait(lock, [&] { return tokens_[901].size() > 20; });
   }
   control->paused = true;
   control->cancelled = true;
   scheduler->Wake();
-  const Result& result = Await(1);
+  const Result& result = Await(901);
   EXPECT_EQ(result.finish_reason, FinishReason::kAbort);
   EXPECT_GT(result.tokens_generated, 20);
   EXPECT_LT(result.tokens_generated, 500);
