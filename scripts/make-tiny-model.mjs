@@ -2,11 +2,13 @@
 // a real model with weights that mean nothing (speed does not depend on values). The same options give the same bytes.
 //
 //   node scripts/make-tiny-model.mjs tiny.gguf [--kind llama|bert|rerank|lora|mamba] [--template chatml|tools|none]
-//   node scripts/make-tiny-model.mjs smol.gguf --shape smol|oneb --type Q4_0|Q8_0|F16
+//   node scripts/make-tiny-model.mjs smol.gguf --shape smol|oneb|qwen|gemma|sevenb --type Q4_0|Q4_K_M|Q5_K_M|Q6_K|Q8_0|IQ4_NL|F16|BF16
 
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
-import { tensorBytes, writeGguf } from '../dist/gguf/writer.js'
+import { writeGguf } from '../dist/gguf/writer.js'
+import { fileTypes, shapes, tensorType } from './model-shapes.mjs'
+import { randomBlocks, randomNumbers } from './random-blocks.mjs'
 
 const trainingText = `
 The quick brown fox jumps over the lazy dog. Once upon a time there was a little model that lived in a small program and told
@@ -42,17 +44,6 @@ const toolsTemplate =
   "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
 
 const templates = { chatml, tools: toolsTemplate, none: undefined }
-
-// Mulberry32: 32 bits of state, the same numbers everywhere.
-function randomNumbers(seed) {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-}
 
 // GPT-2's printable stand-ins for bytes (openai/gpt-2, encoder.py, bytes_to_unicode).
 function byteCharacters() {
@@ -157,109 +148,73 @@ function tensorMaker(seed) {
   }
 }
 
-// Blocks with small finite scales, a megabyte of them over and over.
-function* randomBlocks(type, dimensions, seed) {
-  const total = tensorBytes(type, dimensions)
-  const random = randomNumbers(seed)
-  const blockBytes = { Q4_0: 18, Q4_1: 20, Q8_0: 34, F16: 2, BF16: 2 }[type]
-  if (!blockBytes) throw new RangeError(`No random blocks of type ${type}`)
-  const pattern = Buffer.alloc(Math.floor(2 ** 20 / blockBytes) * blockBytes)
-  for (let i = 0; i < pattern.length; i++) pattern[i] = Math.floor(random() * 256)
-  for (let at = 0; at < pattern.length; at += blockBytes) {
-    // f16 or bf16 of about ±0.01; every element of F16 and BF16 is its own "scale"
-    const scale = type === 'BF16' ? 0x3c23 : 0x211e
-    pattern.writeUInt16LE(
-      scale + (pattern[at] & 0x7) + (random() < 0.5 && blockBytes === 2 ? 0x8000 : 0),
-      at,
-    )
-    if (type === 'Q4_1') pattern.writeUInt16LE(0x8000 | 0x2c00, at + 2)
-  }
-  for (let left = total; left > 0; left -= pattern.length)
-    yield pattern.subarray(0, Math.min(left, pattern.length))
-}
-
-const shapes = {
-  tiny: {
-    layers: 2,
-    width: 64,
-    heads: 4,
-    kvHeads: 2,
-    feedForward: 128,
-    vocabulary: 512,
-    context: 8192,
-  },
-  smol: {
-    layers: 30,
-    width: 576,
-    heads: 9,
-    kvHeads: 3,
-    feedForward: 1536,
-    vocabulary: 49152,
-    context: 8192,
-  },
-  oneb: {
-    layers: 16,
-    width: 2048,
-    heads: 32,
-    kvHeads: 8,
-    feedForward: 8192,
-    vocabulary: 128256,
-    context: 8192,
-  },
-}
-
 function llama({ shape = 'tiny', type = 'F32', template = 'chatml', seed = 1 }) {
-  const { layers, width, heads, kvHeads, feedForward, vocabulary, context } = shapes[shape]
+  const made = shapes[shape]
+  const { architecture = 'llama', layers, width, heads, kvHeads, feedForward, vocabulary } = made
   const { entries } = bpeMetadata(
     vocabulary,
     templates[template] ?? (template === 'none' ? undefined : template),
   )
   const tensor = tensorMaker(seed)
-  const kvWidth = (width / heads) * kvHeads
+  const headSize = made.headSize ?? width / heads
+  const qWidth = headSize * heads
+  const kvWidth = headSize * kvHeads
   // Larger than trained weights would be: greedy text of a random model then wanders instead of repeating one token.
   const spread = 4 / Math.sqrt(width)
+  const tied = !made.untied
   const tensors = [
     tensor(
       'token_embd.weight',
       [width, vocabulary],
       1,
-      type === 'F32' ? 'F32' : type === 'Q4_0' ? 'Q8_0' : type,
+      tensorType(type, 'token_embd', width, { tied }),
     ),
     tensor('output_norm.weight', [width], 'ones'),
   ]
-  for (let i = 0; i < layers; i++) {
-    const add = (name, dimensions) =>
-      tensors.push(tensor(`blk.${i}.${name}.weight`, dimensions, spread, type))
-    tensors.push(
-      tensor(`blk.${i}.attn_norm.weight`, [width], 'ones'),
-      tensor(`blk.${i}.ffn_norm.weight`, [width], 'ones'),
-    )
-    add('attn_q', [width, width])
+  if (!tied) {
+    const outputType = tensorType(type, 'output', width)
+    tensors.push(tensor('output.weight', [width, vocabulary], spread, outputType))
+  }
+  for (let layer = 0; layer < layers; layer++) {
+    const add = (name, dimensions) => {
+      const its = tensorType(type, name, dimensions[0], { layer, layers, tied })
+      tensors.push(tensor(`blk.${layer}.${name}.weight`, dimensions, spread, its))
+    }
+    const ones = (name, size) => tensors.push(tensor(`blk.${layer}.${name}.weight`, [size], 'ones'))
+    for (const name of ['attn_norm', 'ffn_norm', ...(made.norms ?? [])]) ones(name, width)
+    for (const name of made.headNorms ?? []) ones(name, headSize)
+    add('attn_q', [width, qWidth])
     add('attn_k', [width, kvWidth])
     add('attn_v', [width, kvWidth])
-    add('attn_output', [width, width])
+    for (const [name, size] of made.bias
+      ? Object.entries({ q: qWidth, k: kvWidth, v: kvWidth })
+      : [])
+      tensors.push(tensor(`blk.${layer}.attn_${name}.bias`, [size], 0.1))
+    add('attn_output', [qWidth, width])
     add('ffn_gate', [width, feedForward])
     add('ffn_up', [width, feedForward])
     add('ffn_down', [feedForward, width])
   }
+  const numbers = {
+    block_count: layers,
+    context_length: made.context,
+    embedding_length: width,
+    feed_forward_length: feedForward,
+    'attention.head_count': heads,
+    'attention.head_count_kv': kvHeads,
+    ...(made.headSize && { 'attention.key_length': headSize, 'attention.value_length': headSize }),
+    ...(made.window && { 'attention.sliding_window': made.window }),
+  }
+  const own = (key, kind, value) => ({ key: `${architecture}.${key}`, type: kind, value })
   return {
     metadata: [
-      { key: 'general.architecture', type: 'string', value: 'llama' },
+      { key: 'general.architecture', type: 'string', value: architecture },
       { key: 'general.name', type: 'string', value: `${shape} random` },
-      {
-        key: 'general.file_type',
-        type: 'uint32',
-        value: { F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q8_0: 7, BF16: 32 }[type],
-      },
-      { key: 'llama.block_count', type: 'uint32', value: layers },
-      { key: 'llama.context_length', type: 'uint32', value: context },
-      { key: 'llama.embedding_length', type: 'uint32', value: width },
-      { key: 'llama.feed_forward_length', type: 'uint32', value: feedForward },
-      { key: 'llama.attention.head_count', type: 'uint32', value: heads },
-      { key: 'llama.attention.head_count_kv', type: 'uint32', value: kvHeads },
-      { key: 'llama.attention.layer_norm_rms_epsilon', type: 'float32', value: 1e-5 },
-      { key: 'llama.rope.dimension_count', type: 'uint32', value: width / heads },
-      { key: 'llama.vocab_size', type: 'uint32', value: vocabulary },
+      { key: 'general.file_type', type: 'uint32', value: fileTypes[type] },
+      ...Object.entries(numbers).map(([key, value]) => own(key, 'uint32', value)),
+      own('attention.layer_norm_rms_epsilon', 'float32', 1e-5),
+      own('rope.dimension_count', 'uint32', headSize),
+      own('vocab_size', 'uint32', vocabulary),
       ...entries,
     ],
     tensors,

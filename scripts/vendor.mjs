@@ -17,7 +17,7 @@ const home = join(folder, 'llama.cpp')
 
 // Nothing of upstream's tests, tools, documents and media is needed to build the library.
 const paths = ['CMakeLists.txt', 'LICENSE', 'cmake', 'common', 'ggml', 'include', 'src', 'vendor']
-const toolPaths = ['tools', 'AUTHORS']
+const toolPaths = ['tools', 'AUTHORS', 'scripts/ui-assets.cmake'] // the last: llama-server does not build without it
 
 export function isVendored(target = home) {
   const stampFile = join(target, '.vendored')
