@@ -1,0 +1,129 @@
+// sotto.mjs: ours, through the public package only.
+
+import { loadModel } from '../../dist/index.js'
+import { memory, promptTokens, sentences } from './prompts.mjs'
+import { latency } from './sotto-latency.mjs'
+import { speculation } from './sotto-speculation.mjs'
+import { undisturbed } from './sotto-undisturbed.mjs'
+
+const greedy = { temperature: 0, ignoreEos: true, speculation: false }
+
+const open = ({ model, threads, contextSize, cacheType, ...others }) =>
+  loadModel(model, { threads, contextSize, cacheType, ...others })
+
+/** Prompt and generation, each at a depth, through for await. */
+async function speed({ model: path, threads, prompt = 0, generate = 0, depth = 0, cacheType }) {
+  const contextSize = Math.max(512, depth + Math.max(prompt, generate) + 64)
+  const model = await open({ model: path, threads, contextSize, cacheType, prefixCache: depth > 0 })
+  await model.complete(promptTokens(32, 9), { ...greedy, maxTokens: 8 }).result // pages of the weights, first graphs
+  const before = promptTokens(depth)
+  if (depth) await model.complete(before, { ...greedy, maxTokens: 1 }).result
+  const outcome = {}
+  if (prompt) {
+    const tokens = [...before, ...promptTokens(prompt, 2)]
+    const { timings } = await model.complete(tokens, { ...greedy, maxTokens: 1 }).result
+    outcome.promptPerSecond =
+      ((timings.tokensPrompt - timings.tokensReused) / timings.promptMs) * 1000
+  }
+  if (generate) {
+    const stream = model.complete([...before, 1, 2, 3], { ...greedy, maxTokens: generate })
+    let first = 0
+    for await (const _ of stream) first ||= performance.now()
+    const seconds = (performance.now() - first) / 1000
+    const { usage } = await stream.result
+    outcome.tokensPerSecond = (usage.tokensGenerated - 1) / seconds
+  }
+  return outcome
+}
+
+/** One step of so many sequences. */
+async function batch({ model: path, threads, sequences, prompt, generate }) {
+  const contextSize = sequences * (prompt + generate + 64)
+  const model = await open({ model: path, threads, contextSize, maxSequences: sequences })
+  const answer = (seed) =>
+    model.complete(promptTokens(prompt, seed), {
+      ...greedy,
+      maxTokens: generate,
+      reusePrefix: false,
+    }).result
+  await model.complete(promptTokens(32, 99), { ...greedy, maxTokens: 4 }).result
+  const results = await Promise.all(Array.from({ length: sequences }, (_, i) => answer(i + 1)))
+  const rates = results.map(({ timings }) => timings.tokensPerSecond).sort((a, b) => a - b)
+  const rate = rates[Math.floor(rates.length / 2)]
+  return { stepMs: 1000 / rate, tokensPerSecond: rate * sequences }
+}
+
+/** So many readers at once, from their call to the last token of the last one. */
+async function streams({ model: path, threads, streams: count, prompt, generate }) {
+  const contextSize = count * (prompt + generate + 64)
+  const model = await open({ model: path, threads, contextSize, maxSequences: count })
+  await model.complete(promptTokens(32, 99), { ...greedy, maxTokens: 4 }).result
+  const read = async (seed) => {
+    const stream = model.complete(promptTokens(prompt, seed), { ...greedy, maxTokens: generate })
+    for await (const _ of stream);
+    return (await stream.result).usage.tokensGenerated
+  }
+  const start = performance.now()
+  const counts = await Promise.all(Array.from({ length: count }, (_, i) => read(i + 1)))
+  const total = counts.reduce((sum, tokens) => sum + tokens, 0)
+  return { tokensPerSecond: (total / (performance.now() - start)) * 1000 }
+}
+
+/** From the call, and from the start of the process, to the first token of a short prompt. */
+async function load({ model: path, threads, contextSize }) {
+  const start = performance.now()
+  const model = await open({ model: path, threads, contextSize })
+  const loadMs = performance.now() - start
+  await model.complete(promptTokens(4), { ...greedy, maxTokens: 1 }).result
+  const end = performance.now()
+  return { openMs: end - start, loadMs, processMs: end, ...(await memory()) }
+}
+
+/** The first token of a long prompt, and of another that begins alike. */
+async function prefix({ model: path, threads, shared, own }) {
+  const model = await open({ model: path, threads, contextSize: 4 * (shared + own) })
+  await model.complete(promptTokens(64, 9), { ...greedy, maxTokens: 4 }).result
+  const ask = async (seed) => {
+    const tokens = [...promptTokens(shared, 2), ...promptTokens(own, seed)]
+    const start = performance.now()
+    await model.complete(tokens, { ...greedy, maxTokens: 1 }).result
+    return performance.now() - start
+  }
+  const firstTokenMs = await ask(3)
+  return { firstTokenMs, sharedFirstTokenMs: await ask(4) }
+}
+
+async function embed({ model: path, threads, texts: count }) {
+  const model = await open({ model: path, threads, contextSize: 4096, batchSize: 4096 })
+  const texts = sentences(count)
+  await model.embed(texts.slice(0, 4))
+  const start = performance.now()
+  const vectors = await model.embed(texts)
+  const seconds = (performance.now() - start) / 1000
+  return { textsPerSecond: vectors.length / seconds, vector: undefined }
+}
+
+// An older package does not know the option that switches speculation off, and has nothing to switch off.
+const { SottoError } = await import('../../dist/index.js')
+async function withoutSpeculation(task, options) {
+  try {
+    return await task(options)
+  } catch (error) {
+    if (!(error instanceof SottoError) || error.code !== 'ERR_OPTION_UNKNOWN') throw error
+    delete greedy.speculation
+    return task(options)
+  }
+}
+
+const speeds = { speed, batch, streams, load, prefix, embed }
+export const tasks = {
+  ...Object.fromEntries(
+    Object.entries(speeds).map(([name, task]) => [
+      name,
+      (options) => withoutSpeculation(task, options),
+    ]),
+  ),
+  latency,
+  undisturbed,
+  speculation,
+}

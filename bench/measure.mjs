@@ -1,0 +1,69 @@
+// measure.mjs: runs drivers in turn, each time in a fresh process, and makes rows of what they say.
+
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { here } from './paths.mjs'
+
+const execute = promisify(execFile)
+
+export const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)]
+export const round = (value) => Number(value.toPrecision(4))
+
+/** One task of one driver. The outcome is numbers by name, or `{ skipped: why }` from a driver that cannot. */
+async function inFreshProcess({ driver, task, options, environment }) {
+  const { stdout } = await execute(
+    process.execPath,
+    ['--expose-gc', join(here, 'child.mjs'), driver, task, JSON.stringify(options)],
+    { cwd: here, env: { ...process.env, ...environment }, maxBuffer: 2 ** 26 },
+  )
+  return JSON.parse(stdout.trim().split('\n').at(-1))
+}
+
+/**
+ * Runs `{ label, driver, task, options, environment, before }` in turn, `repeats` times around, so that a mood of the machine meets all of
+ * them. What fails is said and left out: one peer that cannot run a model must not take the others' figures along.
+ */
+export async function interleaved(runs, repeats) {
+  const samples = new Map(runs.map((run) => [run.label ?? run.driver, []]))
+  for (let i = 0; i < repeats; i++) {
+    for (const run of runs) {
+      const label = run.label ?? run.driver
+      if (!samples.has(label)) continue
+      await run.before?.()
+      const outcome = await inFreshProcess(run).catch((error) => {
+        process.exitCode = 1
+        return { skipped: `failed: ${String(error.stderr || error.message).slice(-400)}` }
+      })
+      if (outcome.skipped) {
+        console.error(`${label}, ${run.task}: ${outcome.skipped}`)
+        samples.delete(label)
+      } else samples.get(label).push(outcome)
+    }
+  }
+  return samples
+}
+
+/**
+ * A row a driver: the medians of its outcomes. Of each of `metrics` also least, most and
+ * the ratio to the driver that `peerOf` names.
+ */
+export function rows(samples, metrics, peerOf = () => 'llama-bench') {
+  return [...samples].map(([driver, outcomes]) => {
+    const row = { driver }
+    const peers = samples.get(peerOf(driver))
+    for (const name of Object.keys(outcomes[0])) {
+      const list = outcomes.map((outcome) => outcome[name])
+      row[name] = round(median(list))
+      if (!metrics.includes(name)) continue
+      row[`${name}Least`] = round(Math.min(...list))
+      row[`${name}Most`] = round(Math.max(...list))
+      // Runs side by side meet the same mood of the machine: the median of their ratios wavers less than the ratio of medians.
+      if (peers?.length)
+        row[`${name}OfPeer`] = round(
+          median(list.map((value, i) => value / (peers[i] ?? peers[0])[name])),
+        )
+    }
+    return row
+  })
+}

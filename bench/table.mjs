@@ -1,0 +1,184 @@
+// table.mjs: writes the README's table of figures, between its markers, from bench/results/quick/*.csv. A figure that was not measured
+// is a dash: nothing is typed in by hand.
+
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { root } from './paths.mjs'
+import { read } from './results.mjs'
+
+const [begin, end] = ['<!-- bench -->', '<!-- /bench -->']
+
+/** The cell of the one row of a trial that has these values. */
+function figure(trial, where, column) {
+  const matches = (row) => Object.entries(where).every(([name, value]) => row[name] === value)
+  return read(trial, true).rows.find(matches)?.[column]
+}
+
+const shown = (value, format) => (value === undefined ? '–' : format(value))
+const rate = (value) => shown(value, (v) => Number(v.toPrecision(3)).toLocaleString('en'))
+const times = (value) => shown(value, (v) => `${v.toFixed(2)} ×`)
+const percent = (value) => shown(value, (v) => `${(v * 100).toFixed(0)} %`)
+const ms = (value) => shown(value, (v) => `${v.toFixed(0)} ms`)
+const line = (cells) => `| ${cells.join(' | ')} |`
+const table = (head, rows) =>
+  [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+
+/** Model → driver and peer, and what each is to reach: prompt and generation. */
+const goals = [
+  ['oneb Q4_0', '', 2.3, 1.6],
+  ['oneb Q4_K_M', '', 3, 1.6],
+  ['oneb Q8_0', '', 3.5, 1.7],
+  ['oneb F16', '', 1.5, 1.2],
+  ['oneb BF16', '', 1.2, 1.2],
+  ['smol Q4_0', '', 2, 2],
+  ['oneb Q4_K_M', ', AVX2', 1.3, 1.1],
+]
+
+function speeds() {
+  const rows = goals.map(([model, isa, promptGoal, generationGoal]) => {
+    const of = (driver, column) => figure('speed', { model, driver: `${driver}${isa}` }, column)
+    const group = (metric, goal) => [
+      rate(of('llama-bench', metric)),
+      rate(of('sotto', metric)),
+      `**${times(of('sotto', `${metric}OfPeer`))}**`,
+      `${goal} ×`,
+    ]
+    return [
+      `${model}${isa}`,
+      ...group('promptPerSecond', promptGoal),
+      ...group('tokensPerSecond', generationGoal),
+    ]
+  })
+  const columns = ['llama-bench', 'sotto', 'ratio', 'goal']
+  return table(
+    [
+      'tokens a second',
+      ...columns.map((c) => `prompt: ${c}`),
+      ...columns.map((c) => `generation: ${c}`),
+    ],
+    rows,
+  )
+}
+
+function others() {
+  const oneb = (trial, driver, column, where = {}) =>
+    figure(trial, { model: 'oneb Q4_0', driver, ...where }, column)
+  const beside = (company) => ({ beside: company })
+  const cached = (driver, column) =>
+    figure('cache', { driver, cacheType: 'q8_0', depth: 4096 }, column)
+  const spoken = (kind, column) => figure('speculation', { kind }, column)
+  const kept = (driver, company) => percent(oneb('contention', driver, 'ofQuiet', beside(company)))
+  const warm = { state: 'warm' }
+  const first = { state: 'first' }
+  return table(
+    ['', 'sotto', 'peer', 'goal'],
+    [
+      [
+        'generation, oneb Q4_0, of measured memory bandwidth',
+        percent(oneb('speed', 'sotto', 'ofBandwidth')),
+        percent(oneb('speed', 'llama-bench', 'ofBandwidth')),
+        '80 %',
+      ],
+      [
+        'prompt, oneb Q4_K_M, of the vector int8 peak',
+        percent(figure('speed', { model: 'oneb Q4_K_M', driver: 'sotto' }, 'ofPeak')),
+        percent(figure('speed', { model: 'oneb Q4_K_M', driver: 'llama-bench' }, 'ofPeak')),
+        '50 %',
+      ],
+      [
+        'a step of 8 sequences against a step of 1, oneb Q4_0',
+        times(oneb('batch', 'sotto', 'ofOne', { sequences: 8 })),
+        times(oneb('batch', 'llama-batched-bench', 'ofOne', { sequences: 8 })),
+        'at most 1.5 ×',
+      ],
+      [
+        '8 streams, tokens/s in all, against llama-server, oneb Q4_0',
+        `${rate(oneb('streams', 'sotto', 'tokensPerSecond'))}: **${times(oneb('streams', 'sotto', 'tokensPerSecondOfPeer'))}**`,
+        rate(oneb('streams', 'llama-server', 'tokensPerSecond')),
+        '3 ×',
+      ],
+      [
+        'warm load to the first token, oneb Q4_0; peer: node-llama-cpp',
+        ms(oneb('load', 'sotto', 'openMs', warm)),
+        ms(oneb('load', 'node-llama-cpp', 'openMs', warm)),
+        'under 150 ms',
+      ],
+      [
+        'resident memory without KV, of the file; peer: node-llama-cpp',
+        percent(oneb('load', 'sotto', 'residentOfFile', warm)),
+        percent(oneb('load', 'node-llama-cpp', 'residentOfFile', warm)),
+        'at most 110 %',
+      ],
+      [
+        'first load, packing included; peer: llama-server, both as processes',
+        ms(oneb('load', 'sotto', 'processMs', first)),
+        ms(oneb('load', 'llama-server', 'processMs', first)),
+        'no slower',
+      ],
+      [
+        'generation beside a busy program, of quiet speed, oneb Q4_0',
+        kept('sotto', 'one busy program'),
+        kept('llama-bench', 'one busy program'),
+        '65 %',
+      ],
+      [
+        'the same beside a two-thread llama-bench',
+        kept('sotto', 'llama-bench, two threads'),
+        kept('llama-bench', 'llama-bench, two threads'),
+        '35 %',
+      ],
+      [
+        'prompt at depth 4,096 with Q8_0 KV, tokens/s, smol Q4_0',
+        `${rate(cached('sotto', 'promptPerSecond'))}: **${times(cached('sotto', 'promptPerSecondOfPeer'))}**`,
+        rate(cached('llama-bench', 'promptPerSecond')),
+        '2 ×',
+      ],
+      [
+        'generation at depth 4,096 with Q8_0 KV, tokens/s, smol Q4_0',
+        `${rate(cached('sotto', 'tokensPerSecond'))}: **${times(cached('sotto', 'tokensPerSecondOfPeer'))}**`,
+        rate(cached('llama-bench', 'tokensPerSecond')),
+        '2 ×',
+      ],
+      [
+        'speculation on prompts that are copied from, SmolLM2, of none',
+        times(spoken('copy', 'gain')),
+        '–',
+        '1.8 ×',
+      ],
+      [
+        'speculation on chat, the worst prompt',
+        times(spoken('chat', 'leastGain')),
+        '–',
+        'never under 0.98 ×',
+      ],
+    ],
+  )
+}
+
+function plots() {
+  const titles = {
+    prompt: 'Prompts of 512 tokens',
+    generation: 'Generation',
+    depth: 'Generation behind a context',
+    batch: 'A step of several sequences',
+    contention: 'Beside other programs',
+  }
+  return Object.entries(titles)
+    .filter(([name]) => existsSync(join(root, 'bench', 'results', `${name}.svg`)))
+    .map(([name, title]) => `![${title}](bench/results/${name}.svg)`)
+    .join('\n')
+}
+
+export function writeTables() {
+  const { machine } = read('speed', true)
+  if (!machine) return // nothing has been measured
+  const text = [`\`${machine}\``, speeds(), others(), plots()].join('\n\n')
+  const path = join(root, 'README.md')
+  const readme = readFileSync(path, 'utf8')
+  const [from, to] = [readme.indexOf(begin), readme.indexOf(end)]
+  if (from < 0 || to < from) throw new Error(`Expected ${begin} and ${end} in README.md`)
+  writeFileSync(path, `${readme.slice(0, from + begin.length)}\n${text}\n${readme.slice(to)}`)
+}
+
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) writeTables()
