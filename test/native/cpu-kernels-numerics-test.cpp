@@ -12,6 +12,9 @@
 
 #include "backends/cpu-kernels/cpu-kernels.h"
 
+// Of ggml's traits.h, whose other contents are of no use here.
+std::vector<ggml_backend_buffer_type_t>& ggml_backend_cpu_get_extra_buffer_types();
+
 namespace {
 
 // A page in the public domain: "The Voyage of the Beagle", chapter I.
@@ -51,7 +54,7 @@ struct Outcome {
   std::vector<std::vector<float>> logits;  // log-probabilities, a row a position
 };
 
-Outcome Evaluate(const char* path, bool extra, int batch) {
+Outcome Evaluate(const char* path, bool extra, int batch, ggml_type cache = GGML_TYPE_F16) {
   llama_model_params model_params = llama_model_default_params();
   model_params.use_extra_bufts = extra;
   const llama_model_ptr model(llama_model_load_from_file(path, model_params));
@@ -65,6 +68,7 @@ Outcome Evaluate(const char* path, bool extra, int batch) {
   params.n_ctx = uint32_t(outcome.tokens.size());
   params.n_batch = params.n_ubatch = uint32_t(batch);
   params.n_threads = params.n_threads_batch = 2;
+  params.type_k = params.type_v = cache;
   const llama_context_ptr context(llama_init_from_model(model.get(), params));
   const int32_t n_vocab = llama_vocab_n_tokens(vocab);
   for (size_t begin = 0; begin < outcome.tokens.size(); begin += size_t(batch)) {
@@ -171,6 +175,41 @@ TEST(CpuKernelsNumerics, ARealModelIsAsNearToExactArithmeticWithThemAndTheSameIn
   EXPECT_LT(std::abs(change.mean), 4 * change.error);
   EXPECT_LT(change.error, 0.01);
   EXPECT_EQ(in_sevens.logits, ours.logits);
+}
+
+// ggml asks every buffer type of its list about every attention, also where the weights are not ours.
+class WithoutOurs {
+ public:
+  WithoutOurs() : types_(ggml_backend_cpu_get_extra_buffer_types()) {
+    ggml_backend_cpu_get_extra_buffer_types().clear();
+  }
+  ~WithoutOurs() { ggml_backend_cpu_get_extra_buffer_types() = types_; }
+  WithoutOurs(const WithoutOurs&) = delete;
+  WithoutOurs& operator=(const WithoutOurs&) = delete;
+
+ private:
+  const std::vector<ggml_backend_buffer_type_t> types_;
+};
+
+TEST(CpuKernelsNumerics, AQuantisedCacheCostsNoMoreThanWithGgmlAndIsTheSameInAnyBatch) {
+  const char* path = std::getenv("SOTTO_TEST_REAL_MODEL");
+  if (!path) GTEST_SKIP() << "SOTTO_TEST_REAL_MODEL is not set";
+  if (std::string(ggml_backend_cpu_kernels_name()) == "off") GTEST_SKIP() << "no instruction set of ours";
+  const Outcome halves = Evaluate(path, true, 512);
+  const auto upstream = [&](ggml_type cache) {
+    const WithoutOurs without;
+    return Evaluate(path, false, 512, cache);
+  };
+  const Outcome upstream_halves = upstream(GGML_TYPE_F16);
+  for (const ggml_type type : {GGML_TYPE_Q8_0, GGML_TYPE_Q4_0}) {
+    const Outcome theirs = upstream(type), ours = Evaluate(path, true, 512, type);
+    const double noise = MeanDivergence(upstream_halves, theirs), own = MeanDivergence(halves, ours);
+    std::printf("a cache of %s, from one of f16: divergence %.2e (ggml %.2e)\n", ggml_type_name(type), own, noise);
+    EXPECT_GT(MeanDivergence(theirs, ours), 0) << "the kernels were not used";
+    EXPECT_GT(own, 0) << "the cache was not quantised";
+    EXPECT_LT(own, 1.1 * noise + 1e-4);
+    EXPECT_EQ(Evaluate(path, true, 7, type).logits, ours.logits);
+  }
 }
 
 }  // namespace
