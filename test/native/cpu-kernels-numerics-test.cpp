@@ -135,12 +135,12 @@ class Registered : public testing::Environment {
 // The same model with its weights as floats: nothing is rounded to int8.
 class ExactModel {
  public:
-  explicit ExactModel(const char* quantised)
+  explicit ExactModel(const char* quantised, llama_ftype type = LLAMA_FTYPE_ALL_F32)
       : path_((std::filesystem::temp_directory_path() /
                ("sotto-exact-" + std::to_string(std::random_device()()) + ".gguf"))
                   .string()) {
     llama_model_quantize_params params = llama_model_quantize_default_params();
-    params.ftype = LLAMA_FTYPE_ALL_F32;
+    params.ftype = type;
     params.allow_requantize = true;
     params.nthread = 2;
     EXPECT_EQ(llama_model_quantize(quantised, path_.c_str(), &params), 0u);
@@ -210,6 +210,38 @@ TEST(CpuKernelsNumerics, AQuantisedCacheCostsNoMoreThanWithGgmlAndIsTheSameInAny
     EXPECT_LT(own, 1.1 * noise + 1e-4);
     EXPECT_EQ(Evaluate(path, true, 7, type).logits, ours.logits);
   }
+}
+
+// Activations are not rounded, so only the order of sums is left: what f32 weights give, within their noise.
+TEST(CpuKernelsNumerics, HalvesOfARealModelGiveWhatTheSameWeightsGiveAsFloats) {
+  const char* path = std::getenv("SOTTO_TEST_REAL_MODEL");
+  if (!path) GTEST_SKIP() << "SOTTO_TEST_REAL_MODEL is not set";
+  if (std::string(ggml_backend_cpu_kernels_name()) == "off") GTEST_SKIP() << "no instruction set of ours";
+  for (const llama_ftype type : {LLAMA_FTYPE_MOSTLY_F16, LLAMA_FTYPE_MOSTLY_BF16}) {
+    const ExactModel halves(path, type);
+    const ExactModel floats(halves.path());
+    const Outcome exact = Evaluate(floats.path(), false, 512);
+    const Outcome ours = Evaluate(halves.path(), true, 512);
+    const double divergence = MeanDivergence(exact, ours);
+    std::printf("type %d: divergence %.2e, perplexity %+.4f %%\n", int(type), divergence,
+                100 * PerplexityChange(exact, ours).mean);
+    EXPECT_LT(divergence, 1e-5);
+    EXPECT_EQ(Evaluate(halves.path(), true, 7).logits, ours.logits);
+  }
+}
+
+TEST(CpuKernelsNumerics, AModelOfExpertsIsAsNearToExactArithmeticWithThem) {
+  const char* path = std::getenv("SOTTO_TEST_EXPERTS_MODEL");
+  if (!path) GTEST_SKIP() << "SOTTO_TEST_EXPERTS_MODEL is not set";
+  if (std::string(ggml_backend_cpu_kernels_name()) == "off") GTEST_SKIP() << "no instruction set of ours";
+  const ExactModel floats(path);
+  const Outcome exact = Evaluate(floats.path(), false, 512);
+  const Outcome upstream = Evaluate(path, false, 512), ours = Evaluate(path, true, 512);
+  const double noise = MeanDivergence(exact, upstream), own = MeanDivergence(exact, ours);
+  std::printf("experts: divergence %.2e (ggml %.2e)\n", own, noise);
+  EXPECT_GT(MeanDivergence(upstream, ours), 0) << "the kernels were not used";
+  EXPECT_LT(own, 1.5 * noise + 1e-4);
+  EXPECT_EQ(Evaluate(path, true, 7).logits, ours.logits);
 }
 
 }  // namespace

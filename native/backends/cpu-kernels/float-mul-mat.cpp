@@ -9,7 +9,7 @@
 
 namespace {
 
-constexpr int64_t CACHED = 256 << 10;  // bytes of weights that stay in the second cache while all tiles pass
+constexpr int64_t CACHED = 512 << 10;  // bytes of weights that stay in the second cache while all tiles pass
 
 // dst = w * x for every plane of x; planes of w are shared by as many of x as ggml broadcasts them to.
 struct float_mul_mat {
@@ -89,8 +89,11 @@ class float_mul_mat_traits : public ggml::cpu::tensor_traits {
 }  // namespace
 
 int sotto_float_kind(const ggml_tensor * w) {
-    const int kind = w->type == GGML_TYPE_F16 ? SOTTO_F16 : w->type == GGML_TYPE_BF16 ? SOTTO_BF16 : -1;
-    return w->ne[0] % SOTTO_FLOATS == 0 && w->nb[0] == sizeof(uint16_t) ? kind : -1;
+    const int kind = w->type == GGML_TYPE_F16    ? SOTTO_F16
+                     : w->type == GGML_TYPE_BF16 ? SOTTO_BF16
+                     : w->type == GGML_TYPE_F32  ? SOTTO_F32
+                                                 : -1;
+    return kind >= 0 && w->ne[0] % SOTTO_FLOATS == 0 && w->nb[0] == ggml_type_size(w->type) ? kind : -1;
 }
 
 void sotto_put_floats(const float * x, int64_t k, float * tile, int64_t n, int64_t column) {

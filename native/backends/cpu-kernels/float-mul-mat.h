@@ -1,5 +1,5 @@
-// float-mul-mat.h: MUL_MAT with f16 or bf16 weights, read where they lie: rows of floats are as fast as panels, and stay mapped from
-// the model's file.
+// float-mul-mat.h: MUL_MAT with weights of f16, bf16 or f32, read where they lie: rows of floats are as fast as panels, and stay
+// mapped from the model's file. f32 are the routers of experts, whose choice must not depend on the batch either.
 #pragma once
 
 #include "kernels.h"

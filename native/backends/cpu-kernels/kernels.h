@@ -19,7 +19,7 @@ enum { SOTTO_WIDE_COLS = 16, SOTTO_WIDE_TILES = 8, SOTTO_WIDE_SLACK = 512 };
 
 // Weights that are not packed: rows of a matrix as its file holds them, `stride` bytes apart; k a multiple of SOTTO_FLOATS. A tile
 // of activations is float[k / SOTTO_FLOATS][columns][SOTTO_FLOATS].
-enum sotto_float { SOTTO_F16, SOTTO_BF16, SOTTO_N_FLOAT_KINDS };
+enum sotto_float { SOTTO_F16, SOTTO_BF16, SOTTO_F32, SOTTO_N_FLOAT_KINDS };
 enum { SOTTO_FLOATS = 16, SOTTO_FLOAT_ROWS = 24 };
 
 // dst[c * dst_stride + r] for up to SOTTO_FLOAT_ROWS rows.
