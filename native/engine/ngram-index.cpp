@@ -62,6 +62,9 @@ int NgramIndex::CommonEnd(int a, int b) const {
   return common;
 }
 
-int32_t NgramIndex::Proposal(int ahead) const { return tokens_[size_t(from_ + ahead % (size() - from_))]; }
+int32_t NgramIndex::Proposal(int ahead) const {
+  const int place = from_ + ahead % (size() - from_);
+  return tokens_[size_t(place)];
+}
 
 }  // namespace sotto
