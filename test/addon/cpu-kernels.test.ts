@@ -26,8 +26,14 @@ describe('SOTTO_CPU', () => {
     expect(await run('avx2')).toMatchObject({ code: 0, stdout: 'avx2 true\n', stderr: '' })
   })
 
-  it.runIf(features.includes('AVX512_VNNI'))('avx512vnni is what such a CPU gets', async () => {
-    expect(await run('')).toMatchObject({ code: 0, stdout: 'avx512vnni true\n', stderr: '' })
+  it.runIf(features.includes('AVX512_VNNI'))('avx512vnni is used where the CPU has it', async () => {
+    expect(await run('avx512vnni')).toMatchObject({ stdout: 'avx512vnni true\n', stderr: '' })
+  })
+
+  it.runIf(features.includes('AVX512_VNNI'))('the widest is what a CPU gets', async () => {
+    const { code, stdout } = await run('')
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^avx512(vnni|amx) true\n$/)
   })
 
   it('what is no name of theirs leaves the work to ggml', async () => {

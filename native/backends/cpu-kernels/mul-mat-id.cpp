@@ -89,6 +89,7 @@ struct tiles {
 
     void put(int32_t expert, int64_t at) const {
         const int64_t first = begins[expert], n = begins[expert + 1] - first, n_tiles = sotto_n_tiles(n), c = at - first;
+        GGML_ASSERT(n > 0);
         const int64_t tile = ((c + 1) * n_tiles - 1) / n;
         const int64_t begin = sotto_tile_begin(n, tile), columns = sotto_tile_begin(n, tile + 1) - begin;
         void * to = memory + size_t(first + begin) * op.row_size();
