@@ -26,9 +26,12 @@ describe('SOTTO_CPU', () => {
     expect(await run('avx2')).toMatchObject({ code: 0, stdout: 'avx2 true\n', stderr: '' })
   })
 
-  it.runIf(features.includes('AVX512_VNNI'))('avx512vnni is used where the CPU has it', async () => {
-    expect(await run('avx512vnni')).toMatchObject({ stdout: 'avx512vnni true\n', stderr: '' })
-  })
+  it.runIf(features.includes('AVX512_VNNI'))(
+    'avx512vnni is used where the CPU has it',
+    async () => {
+      expect(await run('avx512vnni')).toMatchObject({ stdout: 'avx512vnni true\n', stderr: '' })
+    },
+  )
 
   it.runIf(features.includes('AVX512_VNNI'))('the widest is what a CPU gets', async () => {
     const { code, stdout } = await run('')
