@@ -23,7 +23,7 @@ describe.runIf(systemInfo().cpu.kernels !== 'off')('packed weights', () => {
   })
 
   async function answer(options: LoadOptions = {}, path = real) {
-    await using model = await loadModel(path, { contextSize: 256, threads: 2, ...options })
+    await using model = await loadModel(path, { contextSize: 256, threads: 1, ...options })
     const stream = model.complete('The capital of France is', { maxTokens: 8, temperature: 0 })
     return { text: await stream.text(), kernels: model.info.kernels }
   }

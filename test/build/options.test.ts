@@ -81,6 +81,7 @@ describe('the build with probes', () => {
       const { stdout } = spawnSync('readelf', ['--notes', addon], { encoding: 'utf8' })
       const names = [...stdout.matchAll(/Provider: sotto\s+Name: (\w+)/g)].map(([, name]) => name)
       expect([...new Set(names)].sort()).toEqual([
+        'draft__verified',
         'request__admitted',
         'request__done',
         'request__failed',

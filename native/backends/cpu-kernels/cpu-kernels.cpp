@@ -35,8 +35,9 @@ struct use {
 };
 
 thread_local use current = {};
-thread_local std::unique_ptr<sotto_packed_file> awaited;  // until a buffer takes it
-thread_local sotto_packed_file * being_loaded = nullptr;  // owned by its buffer
+// Plain pointers: destructors of a thread would have to be registered, and run when the process ends beside other threads.
+thread_local sotto_packed_file * awaited = nullptr;       // ours, until a buffer takes it
+thread_local sotto_packed_file * being_loaded = nullptr;  // its buffer's
 
 // On a node of a graph that is computed with ggml's own kernels: its plan is made on the thread that asked for them, the pool's threads
 // see this mark.
@@ -163,7 +164,8 @@ void tell(const std::string & problem) {
 
 // The file that this load is for, once; a second buffer of one load stays in memory.
 sotto_packed_file * open_packed_file(size_t size) {
-    std::unique_ptr<sotto_packed_file> file = std::move(awaited);
+    std::unique_ptr<sotto_packed_file> file(awaited);
+    awaited = nullptr;
     std::string problem;
     if (file && !file->open(size, problem)) {
         tell(problem);
@@ -247,7 +249,8 @@ void ggml_backend_cpu_kernels_register(void) {
 void ggml_backend_cpu_kernels_use(bool upstream, const char * packed_path,
                                   void (*packed)(void * data, const char * tensor, const char * problem), void * data) {
     current = { upstream, packed, data };
-    awaited.reset(packed_path ? new sotto_packed_file(packed_path) : nullptr);
+    delete awaited;
+    awaited = packed_path ? new sotto_packed_file(packed_path) : nullptr;
     being_loaded = nullptr;
 }
 
@@ -257,7 +260,8 @@ const char * ggml_backend_cpu_kernels_loaded(void) {
     if (being_loaded && !in_file) {
         tell(problem);
     }
-    awaited.reset();
+    delete awaited;
+    awaited = nullptr;
     being_loaded = nullptr;
     return in_file ? "file" : "memory";
 }
