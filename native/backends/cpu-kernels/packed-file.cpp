@@ -133,9 +133,10 @@ bool sotto_packed_file::finish(std::string &) { return true; }
 
 namespace {
 
-bool read_all(int fd, void * data, size_t size, uint64_t offset) {
-    for (char * at = (char *) data; size > 0;) {
-        const ssize_t n = pread(fd, at, size, off_t(offset));
+// pread or pwrite until all of it is done.
+template <typename Transfer, typename Byte> bool whole(Transfer transfer, int fd, Byte * at, size_t size, uint64_t offset) {
+    while (size > 0) {
+        const ssize_t n = transfer(fd, at, size, off_t(offset));
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -149,21 +150,8 @@ bool read_all(int fd, void * data, size_t size, uint64_t offset) {
     return true;
 }
 
-bool write_all(int fd, const void * data, size_t size, uint64_t offset) {
-    for (const char * at = (const char *) data; size > 0;) {
-        const ssize_t n = pwrite(fd, at, size, off_t(offset));
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return false;
-        }
-        at += n;
-        size -= size_t(n);
-        offset += uint64_t(n);
-    }
-    return true;
-}
+bool read_all(int fd, void * data, size_t size, uint64_t offset) { return whole(pread, fd, (char *) data, size, offset); }
+bool write_all(int fd, const void * data, size_t size, uint64_t offset) { return whole(pwrite, fd, (const char *) data, size, offset); }
 
 std::string because(const char * what) { return std::string(what) + ": " + strerror(errno); }
 
