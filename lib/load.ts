@@ -9,7 +9,7 @@ import { estimateMemory } from './gguf/estimate.js'
 import { checkModelFile } from './gguf/gate.js'
 import type { GgufFile } from './gguf/reader.js'
 import { checkPaths, Model } from './model.js'
-import { packedPath } from './models/packed-cache.js'
+import { type PackedPlace, packedPlace } from './models/packed-cache.js'
 import { resolveModel } from './models/store.js'
 import { fromNative, type NativeModelOptions, native } from './native.js'
 import {
@@ -190,6 +190,7 @@ export async function loadModel(
 
   const { cpu } = native().systemInfo()
   const firstGuess = resolveThreads(options.threads, cpu, undefined)
+  const packed = await packedFor(paths, files, options)
   const nativeOptions: NativeModelOptions = {
     paths,
     gpuLayers: options.gpuLayers ?? -1,
@@ -198,7 +199,7 @@ export async function loadModel(
     mlock: options.mlock ?? false,
     checkTensors: options.checkTensors ?? false,
     upstreamKernels: options.kernels === 'upstream',
-    packedPath: await packedFor(paths, files, options),
+    packedPath: packed.path,
     adapters: (options.adapters ?? []).map(({ path, scale = 1 }) => ({ path, scale })),
     contextSize: options.contextSize ?? 0,
     batchSize: options.batchSize ?? 512,
@@ -216,6 +217,7 @@ export async function loadModel(
     pooling: options.pooling ?? 'auto',
     speculation: nativeSpeculation(options.speculation ?? 'auto'),
     draftPaths,
+    draftPackedPath: (await packedFor(draftPaths, draftFiles, options)).path,
     draftTokens: draft?.maxTokens ?? mostDrafted,
     threads: firstGuess,
   }
@@ -243,6 +245,7 @@ export async function loadModel(
       abort,
     )
     const info = loaded.info()
+    if (info.kernels.weights === 'memory') info.kernels.problem ||= packed.problem
     const key = threadKey(cpu, info)
     const threads = resolveThreads(options.threads, cpu, recallThreads(key))
     if (threads.generation !== firstGuess.generation) loaded.setThreads(threads)
@@ -275,18 +278,14 @@ export async function loadModel(
   }
 }
 
-// Smaller ones are packed faster than a file is found.
-const leastPacked = 16 * 2 ** 20
-
 async function packedFor(
   paths: string[],
   files: GgufFile[],
   options: Partial<LoadOptions>,
-): Promise<string> {
+): Promise<PackedPlace> {
   if (options.packedCache === false || options.mmap === false || options.kernels === 'upstream')
-    return ''
-  const bytes = files.reduce((sum, file) => sum + estimateMemory(file).weights, 0)
-  return bytes < leastPacked ? '' : ((await packedPath(paths, bytes)) ?? '')
+    return { path: '', problem: '' }
+  return packedPlace(paths, files)
 }
 
 /** Every shard of a model whose first one is named: native code finds them by itself, and none may get there unseen. */

@@ -63,6 +63,7 @@ export interface NativeModelOptions {
   pooling: string
   speculation: NativeSpeculation
   draftPaths: string[]
+  draftPackedPath: string
   draftTokens: number
   threads: NativeThreadOptions
 }

@@ -1,30 +1,16 @@
 // request-router.ts: native events to the requests they belong to. Refers to nothing but requests in flight, so that an idle
 // model can be collected although native code holds the router's function.
 
-import type { StreamResult } from './answer.js'
+import { nothingDone, type StreamResult } from './answer.js'
 import { AnswerFeed } from './answer-feed.js'
 import { SottoError } from './errors.js'
-import type { NativeEvents, NativeModel, NativeResult } from './native.js'
+import type { NativeEvents, NativeModel } from './native.js'
 
 /** Hears the events of one request. */
 export interface EventTarget {
   readonly finished: boolean
   accept(kind: number, payload: unknown): void
   fail(error: SottoError): void
-}
-
-const nothing: NativeResult = {
-  finishReason: 'abort',
-  stopString: '',
-  queueMs: 0,
-  promptMs: 0,
-  firstTokenMs: 0,
-  totalMs: 0,
-  tokensPrompt: 0,
-  tokensReused: 0,
-  tokensGenerated: 0,
-  tokensDrafted: 0,
-  tokensAccepted: 0,
 }
 
 export class RequestRouter {
@@ -77,7 +63,7 @@ export class RequestRouter {
   ): AnswerFeed {
     if (signal?.aborted) {
       const state = new AnswerFeed(native, 0, undefined, onEnd)
-      state.finish(nothing)
+      state.finish(nothingDone)
       return state
     }
     let state: AnswerFeed | undefined

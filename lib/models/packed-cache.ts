@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto'
 import { mkdir, readdir, rm, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { GgufFile } from '../gguf/reader.js'
 import { homeFolder } from './home.js'
 import { listModels } from './store.js'
 
@@ -58,14 +59,30 @@ export async function clearPacked(): Promise<PackedFile[]> {
   return files
 }
 
+// What native code packs: pack.h in native/backends/cpu-kernels.
+const packedTypes = /^(Q[45]_[01]|Q8_0|IQ4_NL|Q[456]_K)$/
+// Smaller ones are packed faster than a file is found.
+const leastBytes = 16 * 2 ** 20
+
+/** Where a model's packed weights belong: nowhere but memory with an empty path, against its user's wish where there is a problem. */
+export interface PackedPlace {
+  path: string
+  problem: string
+}
+
 /**
- * Where the packed weights of a model belong, after room was made for them; undefined when they had better stay in memory: no folder to
- * write to, no room, or `SOTTO_PACKED_CACHE=0`.
+ * The place of a model's packed weights, after room was made for them.
  *
  * @internal
  */
-export async function packedPath(paths: string[], bytes: number): Promise<string | undefined> {
-  if (limit() < bytes) return undefined
+export async function packedPlace(paths: string[], files: GgufFile[]): Promise<PackedPlace> {
+  const bytes = files
+    .flatMap(({ tensors }) => tensors)
+    .reduce((sum, tensor) => sum + (packedTypes.test(tensor.type) ? tensor.bytes : 0), 0)
+  const most = limit()
+  if (bytes < leastBytes || most === 0) return { path: '', problem: '' }
+  const inMemory = (problem: string) => ({ path: '', problem })
+  if (most < bytes) return inMemory(`${bytes} bytes are more than SOTTO_PACKED_CACHE allows`)
   const folder = packedFolder()
   try {
     const path = join(folder, `${await modelKey(paths)}${suffix}`)
@@ -74,11 +91,12 @@ export async function packedPath(paths: string[], bytes: number): Promise<string
       await makeRoom(bytes)
       const { bavail, bsize } = await statfs(folder)
       // Half of what is free belongs to others.
-      if (bavail * bsize < 2 * bytes) return undefined
+      if (bavail * bsize < 2 * bytes)
+        return inMemory(`${folder} has ${bavail * bsize} bytes free, less than twice ${bytes}`)
     }
-    return path
-  } catch {
-    return undefined
+    return { path, problem: '' }
+  } catch (error) {
+    return inMemory((error as Error).message)
   }
 }
 

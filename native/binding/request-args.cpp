@@ -123,6 +123,7 @@ std::optional<ModelOptions> ReadDraftOptions(const Napi::Object& o) {
   if (paths.empty()) return std::nullopt;
   ModelOptions options = ReadModelOptions(o);
   options.paths = std::move(paths);
+  options.packed_path = StringField(o, "draftPackedPath");
   options.adapters.clear();  // of the model
   return options;
 }

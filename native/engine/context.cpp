@@ -13,6 +13,19 @@ constexpr int kDefaultContext = 4096;
 
 }  // namespace
 
+llama_context_ptr OpenContext(const Model& model, const llama_context_params& params, const std::string& failure) {
+  const LogCapture log;
+  std::string reason;
+  try {
+    llama_context_ptr context(llama_init_from_model(model.get(), params));
+    if (context) return context;
+    reason = log.text();
+  } catch (const std::exception& exception) {
+    reason = exception.what();
+  }
+  throw Error(ErrorCode::kModelMemory, failure + (reason.empty() ? std::string() : ": " + reason));
+}
+
 uint32_t MostOutputs(const SchedulerOptions& options) {
   // Upstream asserts that no sequence is without one.
   const int32_t sequences = options.sequences + options.cached_sequences;
@@ -42,18 +55,9 @@ llama_context_ptr MakeContext(const Model& model, const SchedulerOptions& option
   params.abort_callback = abort;
   params.abort_callback_data = abort_data;
   params.no_perf = true;
-  const LogCapture log;
-  std::string reason;
-  try {
-    llama_context_ptr context(llama_init_from_model(model.get(), params));
-    if (context) return context;
-    reason = log.text();
-  } catch (const std::exception& exception) {
-    reason = exception.what();
-  }
-  throw Error(ErrorCode::kModelMemory, "Could not make a context of " + std::to_string(params.n_ctx) + " tokens" +
-                                           (reason.empty() ? std::string() : ": " + reason) +
-                                           ". Ask for a smaller contextSize");
+  return OpenContext(
+      model, params,
+      "Could not make a context of " + std::to_string(params.n_ctx) + " tokens: ask for a smaller contextSize");
 }
 
 }  // namespace sotto

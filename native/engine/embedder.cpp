@@ -5,7 +5,7 @@
 #include <exception>
 
 #include "base/error.h"
-#include "base/log.h"
+#include "engine/context.h"
 
 namespace sotto {
 namespace {
@@ -33,17 +33,7 @@ llama_context_ptr MakeContext(const Model& model, const Embedder::Options& optio
   params.abort_callback = options.abort;
   params.abort_callback_data = options.abort_data;
   params.no_perf = true;
-  const LogCapture log;
-  std::string reason;
-  try {
-    llama_context_ptr context(llama_init_from_model(model.get(), params));
-    if (context) return context;
-    reason = log.text();
-  } catch (const std::exception& exception) {
-    reason = exception.what();
-  }
-  throw Error(ErrorCode::kModelMemory,
-              "Could not make a context for embeddings" + (reason.empty() ? std::string() : ": " + reason));
+  return OpenContext(model, params, "Could not make a context for embeddings");
 }
 
 }  // namespace

@@ -23,7 +23,9 @@ KernelUse::~KernelUse() {
 }
 
 KernelInfo KernelUse::Loaded() {
-  if (functions.loaded && !info_.tensors.empty()) info_.weights = functions.loaded();
+  // Also where nothing was packed: then nobody who allocates later is to get the file.
+  const char* where = functions.loaded ? functions.loaded() : "";
+  if (!info_.tensors.empty()) info_.weights = where;
   return std::move(info_);
 }
 

@@ -28,6 +28,7 @@ const options = (): NativeModelOptions => ({
   pooling: 'auto',
   speculation: 'auto',
   draftPaths: [],
+  draftPackedPath: '',
   draftTokens: 15,
   threads: { generation: 1, prompt: 1, affinity: [], priority: 0, poll: 50 },
 })

@@ -1,4 +1,12 @@
-import { mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
@@ -81,6 +89,36 @@ describe.runIf(systemInfo().cpu.kernels !== 'off')('packed weights', () => {
     }
     await clearPacked()
     expect(readdirSync(join(home, 'packed'))).toEqual([])
+  })
+
+  it('says why they stay in memory', async () => {
+    const nowhere = join(home, 'a-file')
+    writeFileSync(nowhere, '')
+    process.env['SOTTO_HOME'] = nowhere
+    try {
+      const { kernels } = await answer()
+      expect(kernels).toMatchObject({ weights: 'memory' })
+      expect(kernels.problem).toMatch(/ENOTDIR/)
+    } finally {
+      process.env['SOTTO_HOME'] = home
+    }
+    process.env['SOTTO_PACKED_CACHE'] = '0.01'
+    try {
+      expect((await answer()).kernels.problem).toMatch(/more than SOTTO_PACKED_CACHE allows/)
+    } finally {
+      delete process.env['SOTTO_PACKED_CACHE']
+    }
+  })
+
+  it('a draft model has a file of its own', async () => {
+    const copy = join(home, 'copy.gguf')
+    copyFileSync(real, copy)
+    await answer({ draft: copy })
+    const files = (await listPacked()).map(({ path }) => path)
+    expect(files).toHaveLength(2)
+    await answer({ draft: copy })
+    expect((await listPacked()).map(({ path }) => path).sort()).toEqual(files.sort())
+    await clearPacked()
   })
 
   it('small models are packed faster than a file is found', async () => {

@@ -56,10 +56,11 @@ class kernels_buffer_type : public ggml::cpu::extra_buffer_type {
     }
 
     ggml::cpu::tensor_traits * get_tensor_traits(const ggml_tensor * op) override {
-        if (current.upstream) {
-            const_cast<ggml_tensor *>(op)->extra = &upstream_mark;
-        }
         if (op->extra == &upstream_mark) {
+            return nullptr;
+        }
+        if (current.upstream) {  // while the graph is planned: nobody else reads the node yet
+            const_cast<ggml_tensor *>(op)->extra = &upstream_mark;
             return nullptr;
         }
         switch (op->op) {  // ggml asks for every operation, wherever its tensors lie
@@ -81,7 +82,8 @@ class without_floats : public ggml::cpu::extra_buffer_type {
     ggml::cpu::extra_buffer_type * const whole;
 
     bool supports_op(ggml_backend_dev_t device, const ggml_tensor * op) override {
-        return (op->src[0]->type != GGML_TYPE_F16 && op->src[0]->type != GGML_TYPE_BF16) && whole->supports_op(device, op);
+        const bool floats = op->src[0]->type == GGML_TYPE_F16 || op->src[0]->type == GGML_TYPE_BF16;
+        return (current.upstream || !floats) && whole->supports_op(device, op);
     }
     ggml::cpu::tensor_traits * get_tensor_traits(const ggml_tensor * op) override { return whole->get_tensor_traits(op); }
 
