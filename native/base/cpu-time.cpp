@@ -7,6 +7,17 @@
 #endif
 
 namespace sotto {
+#ifndef _WIN32
+namespace {
+
+double Read(clockid_t clock) {
+  timespec time = {};
+  clock_gettime(clock, &time);
+  return double(time.tv_sec) * 1e3 + double(time.tv_nsec) / 1e6;
+}
+
+}  // namespace
+#endif
 
 double ProcessCpuMs() {
 #ifdef _WIN32
@@ -17,9 +28,15 @@ double ProcessCpuMs() {
   };
   return ms(kernel) + ms(user);
 #else
-  timespec time = {};
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-  return double(time.tv_sec) * 1e3 + double(time.tv_nsec) / 1e6;
+  return Read(CLOCK_PROCESS_CPUTIME_ID);
+#endif
+}
+
+double ThreadCpuMs() {
+#ifdef _WIN32
+  return -1;
+#else
+  return Read(CLOCK_THREAD_CPUTIME_ID);
 #endif
 }
 

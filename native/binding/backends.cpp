@@ -59,6 +59,8 @@ void StartBackends() {
     KernelFunctions functions;
     functions.name = CPU_KERNELS_FUNCTION(ggml_backend_cpu_kernels_name);
     functions.use = CPU_KERNELS_FUNCTION(ggml_backend_cpu_kernels_use);
+    functions.crew = CPU_KERNELS_FUNCTION(ggml_backend_cpu_kernels_crew);
+    functions.foreign = CPU_KERNELS_FUNCTION(ggml_backend_cpu_kernels_foreign);
     functions.loaded = CPU_KERNELS_FUNCTION(ggml_backend_cpu_kernels_loaded);
     SetKernelFunctions(functions);
   });

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "engine/crew.h"
+
 namespace sotto {
 namespace {
 
@@ -19,8 +21,20 @@ KernelUse::KernelUse(bool upstream, const std::string& packed_path) : path_(pack
 }
 
 KernelUse::~KernelUse() {
+  Share(nullptr);
   if (functions.use) functions.use(false, nullptr, nullptr, nullptr);
 }
+
+bool KernelUse::Share(Crew* crew) {
+  if (!functions.crew || !functions.foreign) return false;
+  const auto run = [](void* with, int64_t pieces, Crew::Work work, void* data) {
+    static_cast<Crew*>(with)->Run(pieces, work, data);
+  };
+  functions.crew(crew ? +run : nullptr, crew, crew ? crew->size() : 1);
+  return true;
+}
+
+bool KernelUse::Foreign() { return !functions.foreign || functions.foreign(); }
 
 KernelInfo KernelUse::Loaded() {
   // Also where nothing was packed: then nobody who allocates later is to get the file.

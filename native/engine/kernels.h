@@ -2,10 +2,13 @@
 // module that was chosen: binding/backends.cpp finds them and introduces them here.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 namespace sotto {
+
+class Crew;
 
 // The C functions of backends/cpu-kernels/cpu-kernels.h, which says what they do. Null: there are none.
 struct KernelFunctions {
@@ -13,6 +16,8 @@ struct KernelFunctions {
   const char* (*loaded)() = nullptr;
   void (*use)(bool upstream, const char* packed_path, void (*packed)(void*, const char*, const char*),
               void* data) = nullptr;
+  void (*crew)(void (*run)(void*, int64_t, void (*)(void*, int64_t, int), void*), void* crew, int members) = nullptr;
+  bool (*foreign)() = nullptr;
 };
 void SetKernelFunctions(const KernelFunctions& functions);
 
@@ -34,6 +39,11 @@ class KernelUse {
   ~KernelUse();
   KernelUse(const KernelUse&) = delete;
   KernelUse& operator=(const KernelUse&) = delete;
+
+  // Shares operations with a crew while ggml computes with this thread alone; null: it does not. False: there are no kernels for that.
+  bool Share(Crew* crew);
+  // Whether graphs since the last call had large operations of ggml's own, which a crew cannot share.
+  bool Foreign();
 
   // After a load that went well.
   KernelInfo Loaded();

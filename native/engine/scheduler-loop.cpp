@@ -18,7 +18,8 @@ constexpr int kDraftRest = 64;  // steps; while one sequence after the other end
 void Scheduler::Loop::Run() {
   // Upstream reports an aborted graph as an error; on this thread its lines are kept for messages, not printed.
   const LogCapture log;
-  const KernelUse kernels(model_->info().upstream_kernels, "");
+  KernelUse kernels(model_->info().upstream_kernels, "");
+  kernels_ = &kernels;
   bool busy = false;
   while (!closing_) {
     try {
@@ -237,12 +238,15 @@ int32_t Scheduler::Loop::Decode() {
   const auto turn = pool_->Turn([this] { return AbortCallback(this); });
   if (!turn) return 2;
   try {
-    UseThreads(governor_.threads(), !abortable_.empty());
+    const bool prefill = !abortable_.empty();
+    const bool crew = UseThreads(governor_.threads(), prefill);
+    kernels_->Foreign();  // of graphs before
     const auto start = Clock::now();
     const double cpu = ProcessCpuMs();
     const int32_t status = llama_decode(context_.get(), batch_->get());
     if (status == 0) llama_synchronize(context_.get());
-    if (status == 0 && abortable_.empty()) {  // nobody prefills
+    if (!prefill) shareable_ = !kernels_->Foreign();
+    if (status == 0 && !prefill && !crew) {
       governor_.Measured(batch_->size(), MillisecondsBetween(start, Clock::now()), ProcessCpuMs() - cpu);
     }
     return status;
@@ -405,6 +409,7 @@ bool Scheduler::Loop::StepEmbeddings() {
   if (!embedder_ || embedder_->idle()) return false;
   const auto turn = pool_->Turn([this] { return closing_.load(); });
   if (!turn) return false;
+  kernels_->Share(nullptr);
   embedding_ = true;
   embedder_->Step(events_);
   embedding_ = false;

@@ -76,7 +76,7 @@ class Scheduler::Loop {
   // scheduler-threads.cpp
   void RunMeasure(MeasureCommand& command);
   void AttachPool(const ThreadOptions& options);
-  void UseThreads(int generation, bool prefill);
+  bool UseThreads(int generation, bool prefill);
 
   void FailEverything(ErrorCode code, const std::string& message);
   void Flush();
@@ -95,8 +95,11 @@ class Scheduler::Loop {
   std::unique_ptr<BatchPtr> batch_;
   StepPlanner planner_;
   ThreadGovernor governor_;
-  int threads_ = 0;   // that generate now
-  bool few_ = false;  // also where several rows are computed
+  KernelUse* kernels_ = nullptr;  // of this thread
+  bool shareable_ = false;        // by a crew: nothing of ggml's own is large in a step that generates
+  Crew* crew_ = nullptr;          // that shares the work now
+  int threads_ = 0;               // that generate now
+  bool few_ = false;              // also where several rows are computed
   bool speculates_ = false;
   int drafted_ = 0;     // tokens in the planned step
   int draft_rest_ = 0;  // steps without drafts, since cells are rare

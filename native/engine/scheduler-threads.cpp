@@ -4,6 +4,11 @@
 #include "engine/scheduler-loop.h"
 
 namespace sotto {
+namespace {
+
+constexpr int kUncounted = 2;
+
+}  // namespace
 
 void Scheduler::Loop::RunMeasure(MeasureCommand& command) {
   double milliseconds = -1;
@@ -12,22 +17,21 @@ void Scheduler::Loop::RunMeasure(MeasureCommand& command) {
     if (lease.id >= 0) {
       const llama_token bos = llama_vocab_bos(model_->vocab());
       const auto turn = pool_->Turn([this] { return closing_.load(); });
-      UseThreads(options_.threads.generation, true);
-      const int generation = llama_n_threads(context_.get()), prompt = llama_n_threads_batch(context_.get());
-      llama_set_n_threads(context_.get(), command.threads, prompt);
       Clock::time_point start;
       int done = 0;
-      // The first step is not counted: it builds the graph and touches the weights.
-      for (int i = 0; i <= command.tokens && !closing_; ++i) {
-        if (i == 1) start = Clock::now();
+      // The first steps are not counted: they build the graph, touch the weights, and say whether a crew can share the work.
+      for (int i = 0; i < command.tokens + kUncounted && !closing_; ++i) {
+        if (i == kUncounted) start = Clock::now();
+        UseThreads(command.threads, false);
+        kernels_->Foreign();
         batch_->Clear();
         batch_->Add(bos == LLAMA_TOKEN_NULL ? 0 : bos, i, lease.id, true);
         if (llama_decode(context_.get(), batch_->get()) != 0) break;
         llama_synchronize(context_.get());
-        done = i;
+        shareable_ = !kernels_->Foreign();
+        done = i - kUncounted + 1;
       }
       if (done > 0) milliseconds = MillisecondsBetween(start, Clock::now()) / done;
-      llama_set_n_threads(context_.get(), generation, prompt);
       cache_->Release(lease.id, false);
     }
   }
@@ -49,21 +53,28 @@ void Scheduler::Loop::AttachPool(const ThreadOptions& options) {
   UseThreads(options.generation, true);
 }
 
-// Of what generates; prompts always get all of theirs. Upstream takes every step of more than one row for a prompt: where fewer
-// threads generate, such a step gets as few, unless somebody prefills in it.
-void Scheduler::Loop::UseThreads(int generation, bool prefill) {
+// Of what generates; prompts always get all of theirs. A crew generates where it can, and then it is true that it does; elsewhere ggml's
+// pool. Upstream takes every step of more than one row for a prompt: where fewer threads or a crew generate, such a step gets what they
+// get, unless somebody prefills in it.
+bool Scheduler::Loop::UseThreads(int generation, bool prefill) {
+  if (!context_) return false;
+  Crew* crew = shareable_ && !prefill ? pool_->crew(generation) : nullptr;
+  if (kernels_ && !kernels_->Share(crew)) crew = nullptr;
   const bool all = generation == options_.threads.generation;
-  const bool few = !all && !prefill;
-  if (!context_ || (generation == threads_ && few == few_)) return;
+  const bool few = crew || (!all && !prefill);
+  if (generation == threads_ && few == few_ && crew == crew_) return crew;
   SOTTO_PROBE2(threads__changed, threads_, generation);
+  const int own = crew ? 1 : generation;
   for (llama_context* context : {context_.get(), draft_ ? draft_->context() : nullptr}) {
     if (!context) continue;
-    const ggml_threadpool_t own = all ? pool_->get() : pool_->get(generation);
-    llama_set_n_threads(context, generation, few ? generation : options_.threads.prompt);
-    llama_attach_threadpool(context, own, few ? own : pool_->get());
+    const ggml_threadpool_t pool = all && !crew ? pool_->get() : pool_->get(own);
+    llama_set_n_threads(context, own, few ? own : options_.threads.prompt);
+    llama_attach_threadpool(context, pool, few ? pool : pool_->get());
   }
   threads_ = generation;
   few_ = few;
+  crew_ = crew;
+  return crew;
 }
 
 }  // namespace sotto

@@ -11,6 +11,8 @@
 namespace sotto {
 namespace {
 
+constexpr double kSpinMs = 0.02;  // of a crew, for each step of `poll`
+
 // The pool functions live in the CPU backend, which is a module in prebuilds: they are asked of its registry, not
 // linked.
 template <typename Function>
@@ -57,6 +59,14 @@ ggml_threadpool_t ThreadPool::get(int count) {
   ggml_threadpool_t& pool = smaller_[count];
   if (!pool) pool = Make(count);
   return pool;
+}
+
+Crew* ThreadPool::crew(int members) {
+  if (members <= 1 || !options_.affinity.empty() || options_.priority != 0) return nullptr;
+  std::lock_guard lock(mutex_);
+  std::unique_ptr<Crew>& crew = crews_[members];
+  if (!crew) crew = std::make_unique<Crew>(members, kSpinMs * options_.poll);
+  return crew.get();
 }
 
 ThreadPool::~ThreadPool() {

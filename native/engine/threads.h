@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/turnstile.h"
+#include "engine/crew.h"
 
 namespace sotto {
 
@@ -35,6 +36,9 @@ class ThreadPool {
   // One of exactly `count` threads, for a while when fewer compute: threads of a larger pool that have nothing to do would go on
   // spinning for work, and take the core that was to be left free. Made when first asked for.
   ggml_threadpool_t get(int count);
+  // Helpers for whoever computes a graph alone, up to `members` threads together; null where there would be none, or where an affinity or a
+  // priority is wanted, which only ggml's threads have. Made when first asked for.
+  Crew* crew(int members);
   int size() const { return size_; }
 
   // Held while a graph runs on the pool. Empty when `give_up` said so before it was our turn.
@@ -48,7 +52,8 @@ class ThreadPool {
   int size_;
   ggml_threadpool_t pool_ = nullptr;
   std::mutex mutex_;
-  std::map<int, ggml_threadpool_t> smaller_;  // by count
+  std::map<int, ggml_threadpool_t> smaller_;    // by count
+  std::map<int, std::unique_ptr<Crew>> crews_;  // by members
   Turnstile turnstile_;
 };
 

@@ -17,6 +17,7 @@
 #include "backends/cpu-kernels/cpu-kernels.h"
 #include "backends/cpu-kernels/kernels.h"
 #include "backends/cpu-kernels/pack.h"
+#include "compute-graph.h"
 
 namespace {
 
@@ -155,9 +156,7 @@ std::vector<float> Multiply(const Matrix& w, const std::vector<float>& x, int64_
   ggml_backend_tensor_set(b, x.data(), 0, x.size() * sizeof(float));
   ggml_cgraph* graph = ggml_new_graph(rest.get());
   ggml_build_forward_expand(graph, c);
-  const ggml_backend_ptr backend(ggml_backend_cpu_init());
-  ggml_backend_cpu_set_n_threads(backend.get(), threads);
-  EXPECT_EQ(ggml_backend_graph_compute(backend.get(), graph), GGML_STATUS_SUCCESS);
+  ComputeGraph(graph, threads);
   std::vector<float> out(size_t(w.rows * n));
   ggml_backend_tensor_get(c, out.data(), 0, out.size() * sizeof(float));
   return out;
@@ -173,7 +172,8 @@ TEST_P(Kernels, AGraphOfGgmlGivesTheSameForEveryNumberOfThreadsAndColumns) {
   const std::vector<float> all = Multiply(w, x, kMost, 1, ours);
   const std::vector<float> upstream = Multiply(w, x, kMost, 2, ggml_backend_cpu_buffer_type());
   for (size_t i = 0; i < all.size(); ++i) ASSERT_NEAR(all[i], upstream[i], 0.08);
-  for (const int threads : {2, 3, 7}) EXPECT_EQ(Multiply(w, x, kMost, threads, ours), all) << threads << " threads";
+  for (const int threads : {2, 3, 7, -2, -5})
+    EXPECT_EQ(Multiply(w, x, kMost, threads, ours), all) << threads << " threads";
   for (int64_t n = 1; n < kMost; ++n) {
     const std::vector<float> some = Multiply(w, {x.begin(), x.begin() + w.columns * n}, n, 2, ours);
     ASSERT_EQ(some, std::vector<float>(all.begin(), all.begin() + w.rows * n)) << n << " columns";

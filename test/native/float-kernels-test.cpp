@@ -16,6 +16,7 @@
 #include "backends/cpu-kernels/cpu-isa.h"
 #include "backends/cpu-kernels/cpu-kernels.h"
 #include "backends/cpu-kernels/kernels.h"
+#include "compute-graph.h"
 
 namespace {
 
@@ -131,9 +132,7 @@ std::vector<float> Multiply(ggml_type type, const Weights& weights, const Shape&
   ggml_backend_tensor_set(b, x.data(), 0, ggml_nbytes(b));
   ggml_cgraph* graph = ggml_new_graph(context.get());
   ggml_build_forward_expand(graph, c);
-  const ggml_backend_ptr backend(ggml_backend_cpu_init());
-  ggml_backend_cpu_set_n_threads(backend.get(), threads);
-  EXPECT_EQ(ggml_backend_graph_compute(backend.get(), graph), GGML_STATUS_SUCCESS);
+  ComputeGraph(graph, threads);
   std::vector<float> out(size_t(ggml_nelements(c)));
   ggml_backend_tensor_get(c, out.data(), 0, ggml_nbytes(c));
   return out;
@@ -155,7 +154,8 @@ TEST_P(FloatKernels, AGraphOfGgmlGivesTheSameForEveryNumberOfThreadsAndColumns) 
     // ggml's own kernels round activations to the weights' type, which is a hundred times this.
     ASSERT_NEAR(all[size_t(i)], exact, 2e-5);
   }
-  for (const int threads : {2, 3, 7}) EXPECT_EQ(Multiply(GetParam(), w, s, x, threads), all) << threads << " threads";
+  for (const int threads : {2, 3, 7, -2, -5})
+    EXPECT_EQ(Multiply(GetParam(), w, s, x, threads), all) << threads << " threads";
   for (s.n = 1; s.n < kMost; ++s.n) {
     ASSERT_EQ(Multiply(GetParam(), w, s, {x.begin(), x.begin() + s.k * s.n}, 2),
               std::vector<float>(all.begin(), all.begin() + s.rows * s.n))

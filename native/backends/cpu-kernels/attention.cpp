@@ -9,6 +9,7 @@
 #include "cpu-isa.h"
 #include "ggml-cpu-impl.h"
 #include "kernels.h"
+#include "team.h"
 
 namespace {
 
@@ -323,8 +324,9 @@ class tile {
 };
 
 class attention_traits : public ggml::cpu::tensor_traits {
-    bool work_size(int n_threads, const ggml_tensor * tensor, size_t & size) override {
+    bool work_size(int planned, const ggml_tensor * tensor, size_t & size) override {
         const attention op(tensor);
+        const int n_threads = sotto_team_size(planned);
         // As many threads as there are at most may turn out to be fewer, and then fewer tiles are split.
         const size_t split = op.split(n_threads) ? size_t(op.one_row_tiles()) * op.split_size() : 0;
         size = size_t(n_threads) * op.floats_size() + std::max(split, size_t(n_threads) * op.whole_size());
@@ -333,19 +335,19 @@ class attention_traits : public ggml::cpu::tensor_traits {
 
     bool compute_forward(ggml_compute_params * params, ggml_tensor * tensor) override {
         const attention op(tensor);
-        if (op.split(params->nth)) {
-            in_parts(params, op, sotto_kernels_in_use());
+        sotto_team team(params);
+        char * memory = (char *) params->wdata;
+        if (op.split(team.size())) {
+            in_parts(team, op, memory, sotto_kernels_in_use());
         } else {
-            in_tiles(params, op, sotto_kernels_in_use());
+            in_tiles(team, op, memory, sotto_kernels_in_use());
         }
         return true;
     }
 
-    static float * floats_of(const ggml_compute_params * params, const attention & op) {
-        return (float *) ((char *) params->wdata + params->ith * op.floats_size());
-    }
-    static char * memory_of(const ggml_compute_params * params, const attention & op, int64_t index, size_t size) {
-        return (char *) params->wdata + params->nth * op.floats_size() + index * size;
+    static float * floats_of(char * memory, const attention & op, int member) { return (float *) (memory + member * op.floats_size()); }
+    static char * memory_of(char * memory, const sotto_team & team, const attention & op, int64_t index, size_t size) {
+        return memory + team.size() * op.floats_size() + index * size;
     }
 
     static void compute(const attention & op, const tile & whole) {
@@ -357,48 +359,44 @@ class attention_traits : public ggml::cpu::tensor_traits {
         whole.add_values(0, op.v->ne[0], most);
     }
 
-    // Many rows: each tile by one thread, from a shared counter, since those that see more cells take longer.
-    static void in_tiles(ggml_compute_params * params, const attention & op, const sotto_kernels * use) {
-        const int64_t step = op.rows_of_tile(params->nth), per_head = ceil_div(op.rows(), step);
-        char * memory = memory_of(params, op, params->ith, op.whole_size());
-        if (params->ith == 0) {
-            ggml_threadpool_chunk_set(params->threadpool, params->nth);
-        }
-        ggml_barrier(params->threadpool);
-        const int64_t n = per_head * op.heads_kv() * op.parts();
-        for (int64_t i = params->ith; i < n; i = ggml_threadpool_chunk_add(params->threadpool, 1)) {
+    // Many rows: each tile by one thread, taken when it is free, since those that see more cells take longer.
+    static void in_tiles(sotto_team & team, const attention & op, char * memory, const sotto_kernels * use) {
+        const int64_t step = op.rows_of_tile(team.size()), per_head = ceil_div(op.rows(), step);
+        team.each(0, [](int64_t, int) {});
+        team.take(per_head * op.heads_kv() * op.parts(), [&](int64_t i, int member) {
+            char * its = memory_of(memory, team, op, member, op.whole_size());
+            float * floats = floats_of(memory, op, member);
             const int64_t row = i % per_head * step, n_rows = std::min(step, op.rows() - row);
             const int64_t head_kv = i / per_head / op.parts(), part = i / per_head % op.parts();
-            const tile together(op, row, n_rows, head_kv, part, memory, floats_of(params, op), use);
+            const tile together(op, row, n_rows, head_kv, part, its, floats, use);
             if (n_rows == 1 || together.alike()) {
                 compute(op, together);
-                continue;
+                return;
             }
             for (int64_t r = row; r < row + n_rows; r++) {
-                compute(op, tile(op, r, 1, head_kv, part, memory, floats_of(params, op), use));
+                compute(op, tile(op, r, 1, head_kv, part, its, floats, use));
             }
-        }
+        });
     }
 
     // One row or a few: threads share the cells of a tile, then its outputs.
-    static void in_parts(ggml_compute_params * params, const attention & op, const sotto_kernels * use) {
+    static void in_parts(sotto_team & team, const attention & op, char * memory, const sotto_kernels * use) {
         const int64_t n_blocks = op.blocks(), n_tiles = op.one_row_tiles();
-        const auto tile_at = [&](int64_t i) {
+        const auto tile_at = [&](int64_t i, int member) {
             const int64_t row = i / op.parts() / op.heads_kv(), head_kv = i / op.parts() % op.heads_kv(), part = i % op.parts();
-            return tile(op, row, 1, head_kv, part, memory_of(params, op, i, op.split_size()), floats_of(params, op), use);
+            return tile(op, row, 1, head_kv, part, memory_of(memory, team, op, i, op.split_size()), floats_of(memory, op, member), use);
         };
-        for (int64_t i = params->ith; i < n_tiles * n_blocks; i += params->nth) {
-            const tile whole = tile_at(i / n_blocks);
+        team.each(n_tiles * n_blocks, [&](int64_t i, int member) {
+            const tile whole = tile_at(i / n_blocks, member);
             float * most = whole.most + i % n_blocks * whole.n_groups * SOTTO_MAX_QUERIES;
             std::fill(most, most + whole.n_groups * SOTTO_MAX_QUERIES, -INFINITY);
             whole.score(i % n_blocks, most);
-        }
-        ggml_barrier(params->threadpool);
+        });
         // Each slice weighs all scores once more: no more of them than give every thread as much to do.
-        const int64_t d_v = op.v->ne[0], wanted = params->nth / std::gcd(n_tiles, int64_t(params->nth));
+        const int64_t d_v = op.v->ne[0], wanted = team.size() / std::gcd(n_tiles, int64_t(team.size()));
         const int64_t slice = ceil_div(ceil_div(d_v, wanted), 32) * 32, n_slices = ceil_div(d_v, slice);
-        for (int64_t i = params->ith; i < n_tiles * n_slices; i += params->nth) {
-            const tile whole = tile_at(i / n_slices);
+        team.take(n_tiles * n_slices, [&](int64_t i, int member) {
+            const tile whole = tile_at(i / n_slices, member);
             float most[MAX_GROUPS * SOTTO_MAX_QUERIES];
             const int n = whole.n_groups * SOTTO_MAX_QUERIES;
             std::copy(whole.most, whole.most + n, most);
@@ -409,7 +407,7 @@ class attention_traits : public ggml::cpu::tensor_traits {
             }
             const int64_t d = i % n_slices * slice;
             whole.add_values(d, std::min(d + slice, d_v), most);
-        }
+        });
     }
 };
 

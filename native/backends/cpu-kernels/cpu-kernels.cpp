@@ -18,6 +18,7 @@
 #include "packed-file.h"
 #include "packed.h"
 #include "parallel.h"
+#include "team.h"
 #include "traits.h"
 
 #ifdef __linux__
@@ -38,6 +39,24 @@ thread_local use current = {};
 // Plain pointers: destructors of a thread would have to be registered, and run when the process ends beside other threads.
 thread_local sotto_packed_file * awaited = nullptr;       // ours, until a buffer takes it
 thread_local sotto_packed_file * being_loaded = nullptr;  // its buffer's
+
+// Elements that an operation may go through before one thread takes longer for them than several for a barrier or two, with a margin.
+constexpr int64_t LARGE = 1 << 17;
+thread_local bool foreign = false;  // an operation that is not ours goes through more
+
+void note_foreign(const ggml_tensor * op) {
+    switch (op->op) {
+        case GGML_OP_NONE: case GGML_OP_RESHAPE: case GGML_OP_VIEW: case GGML_OP_PERMUTE: case GGML_OP_TRANSPOSE:
+        case GGML_OP_GET_ROWS: return;  // no work, or of a few rows of a large tensor
+        default: break;
+    }
+    const int64_t out = op->view_src ? 0 : ggml_nelements(op);  // a store to the cache
+    int64_t in = 0;
+    for (int i = 0; i < GGML_MAX_SRC && op->src[i] && op->op != GGML_OP_SET_ROWS; i++) {
+        in = std::max(in, ggml_nelements(op->src[i]));
+    }
+    foreign |= std::max(in, out) > LARGE;
+}
 
 // On a node of a graph that is computed with ggml's own kernels: its plan is made on the thread that asked for them, the pool's threads
 // see this mark.
@@ -63,6 +82,14 @@ class kernels_buffer_type : public ggml::cpu::extra_buffer_type {
             const_cast<ggml_tensor *>(op)->extra = &upstream_mark;
             return nullptr;
         }
+        ggml::cpu::tensor_traits * const traits = ours(op);
+        if (!traits) {
+            note_foreign(op);
+        }
+        return traits;
+    }
+
+    static ggml::cpu::tensor_traits * ours(const ggml_tensor * op) {
         switch (op->op) {  // ggml asks for every operation, wherever its tensors lie
             case GGML_OP_FLASH_ATTN_EXT: return sotto_attention_traits(op);
             case GGML_OP_MUL_MAT:        return is_ours(op->src[0]) ? sotto_mul_mat_traits() : sotto_float_mul_mat_traits(op);
@@ -254,6 +281,17 @@ void ggml_backend_cpu_kernels_use(bool upstream, const char * packed_path,
     delete awaited;
     awaited = packed_path ? new sotto_packed_file(packed_path) : nullptr;
     being_loaded = nullptr;
+}
+
+void ggml_backend_cpu_kernels_crew(void (*run)(void * crew, int64_t n, void (*work)(void * data, int64_t i, int member), void * data),
+                                   void * crew, int members) {
+    sotto_crew_of_thread() = { run, crew, members };
+}
+
+bool ggml_backend_cpu_kernels_foreign(void) {
+    const bool answer = foreign;
+    foreign = false;
+    return answer;
 }
 
 const char * ggml_backend_cpu_kernels_loaded(void) {

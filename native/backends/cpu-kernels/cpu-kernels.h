@@ -32,6 +32,14 @@ SOTTO_KERNELS_API const char * ggml_backend_cpu_kernels_name(void);
 SOTTO_KERNELS_API void ggml_backend_cpu_kernels_use(bool upstream, const char * packed_path,
                                                     void (*packed)(void * data, const char * tensor, const char * problem), void * data);
 
+// Threads that this thread may share operations with while ggml computes with it alone: run(crew, n, work, data) calls work(data, i, member)
+// for each i below n, each on one of `members` threads, and returns when all are done. A null run: none.
+SOTTO_KERNELS_API void ggml_backend_cpu_kernels_crew(void (*run)(void * crew, int64_t n, void (*work)(void * data, int64_t i, int member),
+                                                                 void * data), void * crew, int members);
+
+// Whether this thread, since it was last asked, planned operations which ggml's own threads should share: large ones that are not ours.
+SOTTO_KERNELS_API bool ggml_backend_cpu_kernels_foreign(void);
+
 // The load is over, and well: a side file that was written meanwhile gets its name. Where the weights are: "memory" or "file".
 SOTTO_KERNELS_API const char * ggml_backend_cpu_kernels_loaded(void);
 

@@ -6,6 +6,7 @@
 
 #include "cpu-isa.h"
 #include "ggml-cpu-impl.h"
+#include "team.h"
 
 namespace {
 
@@ -70,18 +71,13 @@ class float_mul_mat_traits : public ggml::cpu::tensor_traits {
         const float_mul_mat op(tensor);
         const sotto_kernels * use = sotto_kernels_in_use();
         float * tiles = (float *) (((uintptr_t) params->wdata + 63) / 64 * 64);  // a load across two cache lines takes twice the time
-        for (int64_t i = params->ith; i < op.n() * op.planes(); i += params->nth) {
-            op.put(tiles, i / op.n(), i % op.n());
-        }
-        const int64_t chunk = op.chunk(params->nth), chunks = (op.groups() + chunk - 1) / chunk;
-        if (params->ith == 0) {
-            ggml_threadpool_chunk_set(params->threadpool, params->nth);
-        }
-        ggml_barrier(params->threadpool);
-        for (int64_t i = params->ith; i < chunks * op.planes(); i = ggml_threadpool_chunk_add(params->threadpool, 1)) {
+        sotto_team team(params);
+        team.each(op.n() * op.planes(), [&](int64_t i, int) { op.put(tiles, i / op.n(), i % op.n()); });
+        const int64_t chunk = op.chunk(team.size()), chunks = (op.groups() + chunk - 1) / chunk;
+        team.take(chunks * op.planes(), [&](int64_t i, int) {
             const int64_t first = i % chunks * chunk;
             op.multiply(tiles, i / chunks, first, std::min(op.groups(), first + chunk), use);
-        }
+        });
         return true;
     }
 };

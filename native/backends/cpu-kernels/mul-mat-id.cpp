@@ -8,6 +8,7 @@
 #include "float-mul-mat.h"
 #include "ggml-cpu-impl.h"
 #include "packed.h"
+#include "team.h"
 
 namespace {
 
@@ -33,8 +34,8 @@ struct mul_mat_id {
     int64_t group() const { return packed ? SOTTO_ROWS : SOTTO_FLOAT_ROWS; }
     int64_t groups() const { return (w->ne[1] + group() - 1) / group(); }
     size_t row_size() const { return ((packed ? sotto_acts_size(k(), 1) : size_t(k()) * sizeof(float)) + 63) / 64 * 64; }
-    // What each thread notes: where an expert's rows begin, and the rows in that order.
-    size_t notes_size() const { return (size_t(experts() + 1 + rows()) * sizeof(int32_t) + 63) / 64 * 64; }
+    // What each thread notes: where an expert's rows begin, the rows in that order, and the experts that have any.
+    size_t notes_size() const { return (size_t(2 * experts() + 1 + rows()) * sizeof(int32_t) + 63) / 64 * 64; }
     size_t work_size(int n_threads) const { return 64 + size_t(n_threads) * notes_size() + size_t(rows()) * row_size(); }
 
     bool ours() const {
@@ -50,8 +51,8 @@ struct mul_mat_id {
         return expert;
     }
 
-    // A counting sort. Every thread does it, which is cheaper than to wait for one that does.
-    void sort(int32_t * begins, int32_t * sorted) const {
+    // A counting sort, which each of ggml's threads does: that is cheaper than to wait for one that does. How many experts have rows.
+    int64_t sort(int32_t * begins, int32_t * sorted, int32_t * active) const {
         std::fill(begins, begins + experts() + 1, 0);
         for (int64_t row = 0; row < rows(); row++) {
             begins[expert_of(row) + 1]++;
@@ -66,6 +67,13 @@ struct mul_mat_id {
             begins[e] = begins[e - 1];
         }
         begins[0] = 0;
+        int64_t n = 0;
+        for (int64_t e = 0; e < experts(); e++) {
+            if (begins[e] < begins[e + 1]) {
+                active[n++] = int32_t(e);
+            }
+        }
+        return n;
     }
 
     const float * column(int64_t row) const {
@@ -131,7 +139,7 @@ class mul_mat_id_traits : public ggml::cpu::tensor_traits {
     const bool packed;
 
     bool work_size(int n_threads, const ggml_tensor * tensor, size_t & size) override {
-        size = mul_mat_id(tensor, packed).work_size(n_threads);
+        size = mul_mat_id(tensor, packed).work_size(n_threads);  // of a crew, one notes for all
         return true;
     }
 
@@ -140,31 +148,18 @@ class mul_mat_id_traits : public ggml::cpu::tensor_traits {
         char * memory = (char *) (((uintptr_t) params->wdata + 63) / 64 * 64);
         int32_t * begins = (int32_t *) (memory + size_t(params->ith) * op.notes_size());
         int32_t * sorted = begins + op.experts() + 1;
-        op.sort(begins, sorted);
+        int32_t * active = sorted + op.rows();
+        const int64_t n_active = op.sort(begins, sorted, active);
         const tiles all = { op, sotto_kernels_in_use(), memory + size_t(params->nth) * op.notes_size(), begins, sorted };
-        for (int64_t at = params->ith; at < op.rows(); at += params->nth) {
-            all.put(op.expert_of(sorted[at]), at);
-        }
-        if (params->ith == 0) {
-            ggml_threadpool_chunk_set(params->threadpool, params->nth);
-        }
-        ggml_barrier(params->threadpool);
+        sotto_team team(params);
+        team.each(op.rows(), [&](int64_t at, int) { all.put(op.expert_of(sorted[at]), at); });
         // As many chunks an expert as give each thread a handful; experts without rows have none.
-        int64_t active = 0;
-        for (int64_t e = 0; e < op.experts(); e++) {
-            active += begins[e] < begins[e + 1];
-        }
-        const int64_t chunk = std::max<int64_t>(1, active * op.groups() / (params->nth * 8));
+        const int64_t chunk = std::max<int64_t>(1, n_active * op.groups() / (team.size() * 8));
         const int64_t chunks = (op.groups() + chunk - 1) / chunk;
-        int64_t first = 0;  // chunk of the expert
-        int32_t expert = 0;
-        for (int64_t at = params->ith; at < active * chunks; at = ggml_threadpool_chunk_add(params->threadpool, 1)) {
-            while (begins[expert] == begins[expert + 1] || at >= first + chunks) {
-                first += begins[expert] == begins[expert + 1] ? 0 : chunks;
-                expert++;
-            }
-            all.multiply(expert, (at - first) * chunk, std::min(op.groups(), (at - first + 1) * chunk));
-        }
+        team.take(n_active * chunks, [&](int64_t at, int) {
+            const int64_t first = at % chunks * chunk;
+            all.multiply(active[at / chunks], first, std::min(op.groups(), first + chunk));
+        });
         return true;
     }
 

@@ -6,11 +6,15 @@
 #include "ggml-cpu-impl.h"
 #include "kernels.h"
 #include "packed.h"
+#include "team.h"
 
 namespace {
 
-// dst = w * x: ggml's threads quantise the activations together, then take panels from a shared counter until none is left, so
-// that a thread which the system puts aside delays one chunk only.
+// Bytes of weights that a thread takes at a time, for a few columns: less costs more to take than to multiply with, more is too much to
+// wait for when a thread is put aside.
+constexpr size_t LEAST = 32 << 10, MOST = 1 << 20;
+
+// dst = w * x: the team quantises the activations together, then takes panels until none is left.
 class mul_mat_traits : public ggml::cpu::tensor_traits {
     // How the columns are cut into tiles, and how the tiles lie in the work buffer.
     struct cut {
@@ -45,27 +49,28 @@ class mul_mat_traits : public ggml::cpu::tensor_traits {
         const int64_t dst_stride = int64_t(op->nb[1] / sizeof(float));
         char * memory = (char *) params->wdata;
 
+        sotto_team team(params);
+
         for (int64_t i2 = 0; i2 < x->ne[2] * x->ne[3]; i2++) {
             const char * x_plane = (const char *) x->data + (i2 % x->ne[2]) * x->nb[2] + (i2 / x->ne[2]) * x->nb[3];
             float * dst_plane = (float *) ((char *) op->data + (i2 % op->ne[2]) * op->nb[2] + (i2 / op->ne[2]) * op->nb[3]);
             if (i2 > 0) {
-                ggml_barrier(params->threadpool);  // the tiles of the plane before are still being read
+                team.wait();  // the tiles of the plane before are still being read
             }
-            for (int64_t c = params->ith; c < n; c += params->nth) {
+            team.each(n, [&](int64_t c, int) {
                 const int64_t tile = to.tile_of(c);
                 use->quantize((const float *) (x_plane + c * x->nb[1]), k, kind, memory + tile * to.stride, to.columns(tile),
                               c - to.begin(tile));
-            }
+            });
             // A handful of chunks a thread: few enough to cost nothing, enough to even out. Wide ones take two panels at a time.
-            const int64_t least = to.wide ? 2 : 1;
-            const int64_t chunk = std::max<int64_t>(least, n_panels / (params->nth * 8) / least * least);
-            if (params->ith == 0) {
-                ggml_threadpool_chunk_set(params->threadpool, params->nth);
+            const int64_t least = to.wide ? 2 : 1, step = to.wide ? SOTTO_WIDE_TILES : 1;
+            int64_t chunk = std::max<int64_t>(least, n_panels / (team.size() * 8) / least * least);
+            if (to.n_tiles == 1) {
+                const int64_t lower = std::min<int64_t>(LEAST / panel_size, n_panels / team.size());
+                chunk = std::max<int64_t>({ 1, lower, std::min<int64_t>(chunk, MOST / panel_size) });
             }
-            ggml_barrier(params->threadpool);
-            for (int64_t at = params->ith; at * chunk < n_panels; at = ggml_threadpool_chunk_add(params->threadpool, 1)) {
+            team.take((n_panels + chunk - 1) / chunk, [&](int64_t at, int) {
                 const int64_t last = std::min(n_panels, (at + 1) * chunk);
-                const int64_t step = to.wide ? SOTTO_WIDE_TILES : 1;
                 for (int64_t tile = 0; tile < to.n_tiles; tile += step) {
                     const int64_t n_acts = std::min(step, to.n_tiles - tile), begin = to.begin(tile);
                     sotto_acts acts[SOTTO_WIDE_TILES];
@@ -83,7 +88,7 @@ class mul_mat_traits : public ggml::cpu::tensor_traits {
                         }
                     }
                 }
-            }
+            });
         }
         return true;
     }
