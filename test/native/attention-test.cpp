@@ -414,7 +414,7 @@ TEST(AttentionKernels, EachInstructionSetAgreesWithPlainCpp) {
     for (const float softcap : {0.0f, 1.5f}) {
       for (int n = 1; n <= SOTTO_MAX_QUERIES; ++n) {
         const std::vector<float> expected = attend(sotto_find_kernels("generic"), n, 0, softcap);
-        for (const char* name : {"generic", "avx2", "avxvnni", "avx512vnni"}) {
+        for (const char* name : {"generic", "avx2", "avxvnni", "avx512vnni", "neondot", "neoni8mm"}) {
           const sotto_kernels* set = sotto_find_kernels(name);
           if (!set) continue;
           SCOPED_TRACE(testing::Message() << name << ' ' << ggml_type_name(kTypes[type]) << ' ' << n << " queries");

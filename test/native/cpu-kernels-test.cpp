@@ -26,7 +26,7 @@ constexpr ggml_type kTypes[] = {GGML_TYPE_Q4_0,   GGML_TYPE_Q4_1, GGML_TYPE_Q5_0
 
 std::vector<const sotto_kernels*> Sets() {
   std::vector<const sotto_kernels*> sets;
-  for (const char* name : {"generic", "avx2", "avxvnni", "avx512vnni", "avx512amx"}) {
+  for (const char* name : {"generic", "avx2", "avxvnni", "avx512vnni", "avx512amx", "neondot", "neoni8mm"}) {
     if (const sotto_kernels* set = sotto_find_kernels(name)) sets.push_back(set);
   }
   return sets;
@@ -137,6 +137,30 @@ TEST_P(Kernels, ExtremeWeightsAndActivationsOverflowNowhere) {
           ASSERT_NEAR(out[size_t(r)], expected[size_t(r)], 1e-4 * std::abs(expected[size_t(r)]) + 1e-3) << set->name;
         }
       }
+    }
+  }
+}
+
+// What is an integer is exact, and these compute with floats alike.
+TEST_P(Kernels, SetsThatDifferInTheirProductsOfIntegersGiveTheSameBits) {
+  const int kind = sotto_kind_of(GetParam());
+  const int64_t k = 2304;
+  const Matrix w(GetParam(), k, SOTTO_ROWS, 1);
+  std::vector<uint8_t> panel(sotto_panel_size(kind, k));
+  sotto_pack_panel(kind, w.bytes.data(), ggml_row_size(GetParam(), k), SOTTO_ROWS, k, panel.data());
+  for (const auto& [one, other] : {std::pair{"avx2", "avxvnni"}, {"neondot", "neoni8mm"}}) {
+    if (!sotto_find_kernels(one) || !sotto_find_kernels(other)) continue;
+    for (int n = 1; n <= SOTTO_MAX_COLS; ++n) {
+      const std::vector<float> x = Activations(k * n, uint32_t(n));
+      const auto multiply = [&](const sotto_kernels* set) {
+        std::vector<uint8_t> memory(sotto_acts_size(k, n));
+        for (int c = 0; c < n; ++c) set->quantize(x.data() + c * k, k, kind, memory.data(), n, c);
+        const sotto_acts acts = sotto_acts_at(memory.data(), k, n);
+        std::vector<float> out(size_t(n * SOTTO_ROWS));
+        set->tile[kind][n](panel.data(), k, &acts, out.data(), SOTTO_ROWS, SOTTO_ROWS);
+        return out;
+      };
+      ASSERT_EQ(multiply(sotto_find_kernels(one)), multiply(sotto_find_kernels(other))) << other << ' ' << n;
     }
   }
 }

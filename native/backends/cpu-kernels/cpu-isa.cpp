@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(SOTTO_X86_KERNELS)
 #ifdef _MSC_VER
 #include <intrin.h>
 #else
@@ -13,8 +13,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
+#elif defined(SOTTO_ARM_KERNELS)
+#include "ggml-feats.h"
+#endif
 
 namespace {
+
+#if defined(SOTTO_X86_KERNELS)
 
 struct registers {
     uint32_t a, b, c, d;
@@ -78,13 +83,37 @@ bool has(const sotto_kernels * set) {
     return true;
 }
 
-// The fastest first.
+// The fastest first, and whether the CPU gets it unless SOTTO_CPU says otherwise.
 const sotto_kernels * const sets[] = {
 #ifdef SOTTO_AMX
     &sotto_kernels_avx512amx,
 #endif
     &sotto_kernels_avx512vnni, &sotto_kernels_avxvnni, &sotto_kernels_avx2, &sotto_kernels_generic,
 };
+
+constexpr bool UNASKED = true;
+
+#elif defined(SOTTO_ARM_KERNELS)
+
+bool has(const sotto_kernels * set) {
+    const ggml_feats_arch64_runtime_t cpu = ggml_feats_get_arch64_runtime();
+    return set == &sotto_kernels_neoni8mm ? cpu.has_dotprod && cpu.has_i8mm : set == &sotto_kernels_neondot ? cpu.has_dotprod : true;
+}
+
+const sotto_kernels * const sets[] = { &sotto_kernels_neoni8mm, &sotto_kernels_neondot, &sotto_kernels_generic };
+
+// Right, as scripts/test-arm.mjs shows, but never measured beside ggml's own kernels, which are tuned for these CPUs by hand.
+constexpr bool UNASKED = false;
+
+#else
+
+bool has(const sotto_kernels *) { return true; }
+
+const sotto_kernels * const sets[] = { &sotto_kernels_generic };
+
+constexpr bool UNASKED = false;
+
+#endif
 
 }  // namespace
 
@@ -103,25 +132,12 @@ const sotto_kernels * sotto_choose_kernels() {
         return sotto_find_kernels(wanted);
     }
     for (const sotto_kernels * set : sets) {
-        if (has(set)) {
-            return set == &sotto_kernels_generic ? nullptr : set;
+        if (UNASKED && set != &sotto_kernels_generic && has(set)) {
+            return set;
         }
     }
     return nullptr;
 }
-
-#else
-
-const sotto_kernels * sotto_find_kernels(const char * name) {
-    return strcmp(name, "generic") == 0 ? &sotto_kernels_generic : nullptr;
-}
-
-const sotto_kernels * sotto_choose_kernels() {
-    const char * wanted = getenv("SOTTO_CPU");
-    return wanted ? sotto_find_kernels(wanted) : nullptr;
-}
-
-#endif
 
 const sotto_kernels * sotto_kernels_in_use() {
     static const sotto_kernels * const chosen = sotto_choose_kernels();

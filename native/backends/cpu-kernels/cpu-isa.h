@@ -3,7 +3,7 @@
 
 #include "kernels.h"
 
-// The fastest set the CPU has, the one SOTTO_CPU names if the CPU has it, or null: then ggml's own kernels do the work.
+// The one SOTTO_CPU names if the CPU has it; without it the fastest set the CPU has, on ARM none. Null: ggml's own kernels do the work.
 const sotto_kernels * sotto_choose_kernels();
 
 // By name; null when there is no such set, or not for this CPU.

@@ -258,8 +258,8 @@ void ggml_backend_cpu_kernels_register(void) {
     static const bool once = [] {
         const char * wanted = getenv("SOTTO_CPU");
         if (wanted && *wanted && strcmp(wanted, "off") != 0 && !sotto_kernels_in_use()) {
-            GGML_LOG_WARN("SOTTO_CPU: expected off, generic, avx2, avxvnni, avx512vnni or avx512amx and a CPU that has it, received \"%s\": "
-                          "going on with ggml's own kernels\n", wanted);
+            GGML_LOG_WARN("SOTTO_CPU: expected off, generic, avx2, avxvnni, avx512vnni, avx512amx, neondot or neoni8mm and a CPU that has it, "
+                          "received \"%s\": going on with ggml's own kernels\n", wanted);
         }
         if (sotto_kernels_in_use()) {
             auto & types = ggml_backend_cpu_get_extra_buffer_types();

@@ -18,7 +18,8 @@ extern "C" {
 #endif
 
 // Puts our buffer type before ggml's own. Once a process, before the first model; does nothing where the CPU has no
-// instruction set of ours, unless SOTTO_CPU (generic, avx2, avxvnni, avx512vnni, avx512amx, or off) forces one.
+// instruction set of ours, or is an ARM CPU, unless SOTTO_CPU (generic, avx2, avxvnni, avx512vnni, avx512amx, neondot, neoni8mm, or off)
+// forces one.
 SOTTO_KERNELS_API void ggml_backend_cpu_kernels_register(void);
 
 ggml_backend_buffer_type_t ggml_backend_cpu_kernels_buffer_type(void);

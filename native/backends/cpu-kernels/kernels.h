@@ -4,6 +4,13 @@
 
 #include "layout.h"
 
+// For functions on arrays of registers, which are registers only where the caller's loops are seen with them.
+#if defined(__GNUC__)
+#define SOTTO_INLINE inline __attribute__((always_inline))
+#else
+#define SOTTO_INLINE __forceinline
+#endif
+
 // Writes one column of a tile: k floats to int8, scale and sums. `column` of `n`.
 typedef void (*sotto_quantize_t)(const float * x, int64_t k, int kind, void * tile, int64_t n, int64_t column);
 
@@ -80,6 +87,9 @@ extern const sotto_kernels sotto_kernels_avx512vnni;
 extern const sotto_kernels sotto_kernels_avx512amx;  // the same, and wide
 extern const sotto_wide_t  sotto_wide_amx[SOTTO_N_KINDS];
 #endif
+#elif defined(__aarch64__) || defined(_M_ARM64)
+extern const sotto_kernels sotto_kernels_neondot;
+extern const sotto_kernels sotto_kernels_neoni8mm;
 #endif
 
 extern const uint8_t sotto_iq4_nl_table[16];  // the values of IQ4_NL, plus 128
