@@ -59,11 +59,9 @@ void tile(const uint8_t * panel, int64_t k, const sotto_acts * acts, float * dst
                 }
                 panel += T.header;
             }
-            if constexpr (N <= 2) {
-                // The next kilobytes: the hardware's own prefetch stops at each 4 KB page.
-                for (int line = 0; line < T.header / T.super + T.block; line += 64) {
-                    _mm_prefetch((const char *) panel + 2048 + line, _MM_HINT_T0);
-                }
+            // What comes a few blocks later: the hardware's own prefetch stops at each 4 KB page, and a few columns wait for memory as one does.
+            for (int line = 0; line < T.header / T.super + T.block; line += 64) {
+                _mm_prefetch((const char *) panel + (T.block < 512 ? 2048 : 4096) + line, _MM_HINT_T0);
             }
             __m512i w[8];
             operands<KIND>(panel, w);
