@@ -1,15 +1,16 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cmath>
 #include <limits>
 #include <map>
 #include <queue>
+#include <set>
 #include <stdexcept>
 
 #include "base/error.h"
+#include "engine/logits.h"
 #include "engine/model.h"
 #include "engine/tokenizer.h"
 
@@ -17,8 +18,6 @@ namespace sotto {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr float kNever = -kInfinity;
-constexpr float kLargestLogit = 1e9f;
 constexpr float kLeastTemperature = 1e-6f;
 constexpr int32_t kMostLastN = 1 << 20;  // upstream allocates this many entries
 constexpr size_t kMostBreakers = 64;     // each is compared with the text of every token of the vocabulary
@@ -31,7 +30,7 @@ void Expect(bool good, const char* name, const char* expected, double received) 
               std::string("Expected ") + name + " to be " + expected + ", received " + std::to_string(received));
 }
 
-// Bounds are those of lib/sampling.ts or wider; inside them no sampler can overflow a float that started within kLargestLogit.
+// Bounds are those of lib/sampling.ts or wider; inside them no sampler can overflow a float that started within the bounds of Tame.
 void Check(const SamplingOptions& o) {
   const auto within = [](float value, float least, float most) {
     return value >= least && value <= most;
@@ -77,80 +76,81 @@ std::vector<std::pair<llama_token, float>> MergedBias(const SamplingOptions& o, 
   return {merged.begin(), merged.end()};
 }
 
-// No NaN and no infinity reaches a sampler: upstream sorts by probability, and a sort that meets some NaN may leave its array.
-float Tame(float logit) {
-  if (!(logit > kNever)) return kNever;
-  return std::clamp(logit, -kLargestLogit, kLargestLogit);
-}
-
 float Biased(float logit, float bias) { return bias == kNever ? kNever : Tame(Tame(logit) + bias); }
 
 bool Penalizes(const SamplingOptions& o) {
   return o.repeat_last_n != 0 && (o.repeat_penalty != 1 || o.frequency_penalty != 0 || o.presence_penalty != 0);
 }
 
-llama_sampler* MakeNamed(const std::string& name, const SamplingOptions& o, const Model& model) {
-  const llama_vocab* vocab = model.vocab();
-  const int32_t train = std::clamp(model.info().context_train, 1, kMostLastN);
-  const size_t keep = size_t(std::max(o.min_keep, 0));
-  if (name == "penalties") {
-    if (!Penalizes(o)) return nullptr;
-    const int32_t last_n = o.repeat_last_n < 0 ? train : o.repeat_last_n;
-    return llama_sampler_init_penalties(llama_vocab_n_tokens(vocab), last_n, o.repeat_penalty, o.frequency_penalty,
-                                        o.presence_penalty);
-  }
-  if (name == "dry") {
-    if (o.dry_multiplier == 0) return nullptr;
-    std::vector<const char*> breakers;
-    for (const std::string& breaker : o.dry_sequence_breakers) breakers.push_back(breaker.c_str());
-    return llama_sampler_init_dry(vocab, o.dry_multiplier, o.dry_base, o.dry_allowed_length,
-                                  o.dry_penalty_last_n < 0 ? train : o.dry_penalty_last_n, breakers.data(),
-                                  breakers.size());
-  }
-  if (name == "top_n_sigma") return o.top_n_sigma > 0 ? llama_sampler_init_top_n_sigma(o.top_n_sigma) : nullptr;
-  if (name == "top_k") return o.top_k > 0 ? llama_sampler_init_top_k(o.top_k) : nullptr;
-  if (name == "typical_p") return o.typical_p < 1 ? llama_sampler_init_typical(o.typical_p, keep) : nullptr;
-  if (name == "top_p") return o.top_p < 1 ? llama_sampler_init_top_p(o.top_p, keep) : nullptr;
-  if (name == "min_p") return o.min_p > 0 ? llama_sampler_init_min_p(o.min_p, keep) : nullptr;
-  if (name == "xtc") {
-    return o.xtc_probability > 0 ? llama_sampler_init_xtc(o.xtc_probability, o.xtc_threshold, keep, o.seed) : nullptr;
-  }
-  if (name == "temperature") {
-    if (o.temperature <= 0) return nullptr;  // greedy: the end of the chain sees to it
-    return llama_sampler_init_temp_ext(std::max(o.temperature, kLeastTemperature), o.dynatemp_range,
-                                       o.dynatemp_exponent);
-  }
+// Whether a sampler does anything: one that does not stays out of the chain.
+bool Acts(const std::string& name, const SamplingOptions& o) {
+  if (name == "penalties") return Penalizes(o);
+  if (name == "dry") return o.dry_multiplier > 0;
+  if (name == "top_n_sigma") return o.top_n_sigma > 0;
+  if (name == "top_k") return o.top_k > 0;
+  if (name == "typical_p") return o.typical_p < 1;
+  if (name == "top_p") return o.top_p < 1;
+  if (name == "min_p") return o.min_p > 0;
+  if (name == "xtc") return o.xtc_probability > 0;
+  if (name == "temperature") return o.temperature > 0;  // else greedy: the end of the chain sees to it
   throw Error(ErrorCode::kOptionInvalid, "Expected samplers to name known samplers, received \"" + name + "\"");
 }
 
-// Index of the largest of `count` logits, the first of equals; -1 when none is above -infinity (NaN never is). One pass in
-// blocks: sixteen independent maxima keep the processor busy without reassociating anything, and only the block that holds
-// the largest is looked through again.
-int32_t LargestOf(const float* logits, int32_t count) {
-  constexpr int32_t kLanes = 16, kBlock = 512;
-  float best = kNever;
-  int32_t best_block = -1;
-  for (int32_t block = 0; block < count; block += kBlock) {
-    const int32_t end = std::min(block + kBlock, count);
-    std::array<float, kLanes> lanes;
-    lanes.fill(kNever);
-    int32_t i = block;
-    for (; i + kLanes <= end; i += kLanes) {
-      for (int32_t lane = 0; lane < kLanes; ++lane) {
-        lanes[size_t(lane)] = logits[i + lane] > lanes[size_t(lane)] ? logits[i + lane] : lanes[size_t(lane)];
-      }
-    }
-    for (; i < end; ++i) lanes[0] = logits[i] > lanes[0] ? logits[i] : lanes[0];
-    const float largest = *std::max_element(lanes.begin(), lanes.end());
-    if (largest > best) {
-      best = largest;
-      best_block = block;
+// How many tokens a penalty looks back; -1: as far as the model was trained for.
+int32_t LastN(int32_t option, const Model& model) {
+  return option < 0 ? std::clamp(model.info().context_train, 1, kMostLastN) : option;
+}
+
+llama_sampler* MakeNamed(const std::string& name, const SamplingOptions& o, const Model& model) {
+  const llama_vocab* vocab = model.vocab();
+  const size_t keep = size_t(std::max(o.min_keep, 0));
+  if (!Acts(name, o)) return nullptr;
+  if (name == "penalties") {
+    return llama_sampler_init_penalties(llama_vocab_n_tokens(vocab), LastN(o.repeat_last_n, model), o.repeat_penalty,
+                                        o.frequency_penalty, o.presence_penalty);
+  }
+  if (name == "dry") {
+    std::vector<const char*> breakers;
+    for (const std::string& breaker : o.dry_sequence_breakers) breakers.push_back(breaker.c_str());
+    return llama_sampler_init_dry(vocab, o.dry_multiplier, o.dry_base, o.dry_allowed_length,
+                                  LastN(o.dry_penalty_last_n, model), breakers.data(), breakers.size());
+  }
+  if (name == "top_n_sigma") return llama_sampler_init_top_n_sigma(o.top_n_sigma);
+  if (name == "top_k") return llama_sampler_init_top_k(o.top_k);
+  if (name == "typical_p") return llama_sampler_init_typical(o.typical_p, keep);
+  if (name == "top_p") return llama_sampler_init_top_p(o.top_p, keep);
+  if (name == "min_p") return llama_sampler_init_min_p(o.min_p, keep);
+  if (name == "xtc") return llama_sampler_init_xtc(o.xtc_probability, o.xtc_threshold, keep, o.seed);
+  return llama_sampler_init_temp_ext(std::max(o.temperature, kLeastTemperature), o.dynatemp_range, o.dynatemp_exponent);
+}
+
+// What may be left out before the chain sees it: what its first truncating sampler drops. Samplers before that one must move only
+// tokens of the text, or all alike; `window` is how far back they look.
+struct Front {
+  Truncation truncation;
+  int32_t window = 0;
+};
+
+Front FrontOf(const SamplingOptions& o, const Model& model) {
+  int32_t window = 0;
+  bool scaled = false;
+  for (const std::string& name : o.order) {
+    if (!Acts(name, o)) continue;
+    if (name == "penalties") {
+      window = std::max(window, LastN(o.repeat_last_n, model));
+    } else if (name == "dry") {
+      window = std::max(window, LastN(o.dry_penalty_last_n, model));
+    } else if (name == "temperature" && o.dynatemp_range == 0) {
+      scaled = true;  // what was larger is no smaller now, which is all that a top_k asks
+    } else if (name == "top_k") {
+      return {Truncation::ToMostLikely(o.top_k), window};
+    } else if (name == "min_p" && !scaled && o.min_keep <= 1) {
+      return {Truncation::ToShareOfLargest(o.min_p), window};
+    } else {
+      break;
     }
   }
-  if (best_block < 0) return -1;
-  int32_t index = best_block;
-  while (logits[index] != best) ++index;
-  return index;
+  return {};
 }
 
 }  // namespace
@@ -169,22 +169,19 @@ Sampler::Sampler(const Model& model, const SamplingOptions& options, Grammar gra
     if (sampler) llama_sampler_chain_add(chain_.get(), sampler);
   };
   const auto add_named = [&] {
+    const Front front = FrontOf(options, model);
+    truncation_ = front.truncation;
+    moved_ = RecentTokens(front.window);
+    for (const auto& [token, bias] : bias_) moved_.AcceptForGood(token);
     for (const std::string& name : options.order) add(MakeNamed(name, options, model));
   };
 
   if (options.temperature <= 0) {
-    const auto reorders = [&options](const std::string& name) {
-      return (name == "penalties" && Penalizes(options)) || (name == "dry" && options.dry_multiplier > 0) ||
-             (name == "typical_p" && options.typical_p < 1) || (name == "xtc" && options.xtc_probability > 0);
-    };
     // The other samplers never remove the most likely token.
-    greedy_ = std::none_of(options.order.begin(), options.order.end(), reorders);
-    if (greedy_) {
-      for (const std::string& name : options.order)
-        llama_sampler_ptr(MakeNamed(name, options, model));  // checks the name
-    } else {
-      add_named();
-    }
+    const std::set<std::string> reorder = {"penalties", "dry", "typical_p", "xtc"};
+    greedy_ = true;
+    for (const std::string& name : options.order) greedy_ = !(Acts(name, options) && reorder.contains(name)) && greedy_;
+    if (!greedy_) add_named();
     add(llama_sampler_init_greedy());
   } else if (options.mirostat == 0) {
     add_named();
@@ -233,18 +230,20 @@ llama_token Sampler::ArgMax(const float* logits) const {
 }
 
 llama_token Sampler::SampleFrom(const float* logits, bool constrained) {
-  // What cannot be chosen is left out, not carried along at -infinity: some of upstream's samplers compute NaN from it.
-  candidates_.clear();
-  candidates_.reserve(size_t(n_vocab_));
-  auto bias = bias_.begin();
-  for (int32_t i = 0; i < n_vocab_; ++i) {
-    float logit = Tame(logits[i]);
-    if (bias != bias_.end() && bias->first == i) {
-      logit = Biased(logit, bias->second);
-      ++bias;
-    }
-    if (logit != kNever) candidates_.push_back({i, logit, 0});
+  // What cannot be chosen is left out, not carried along at -infinity: some of upstream's samplers compute NaN from it. A grammar
+  // has to see them all: it may forbid every one that the samplers would keep.
+  Truncation whole;
+  (constrained ? whole : truncation_).Apply(logits, n_vocab_, moved_.counts(), candidates_);
+  auto biased = candidates_.begin();
+  for (const auto& [token, bias] : bias_) {
+    biased = std::lower_bound(biased, candidates_.end(), token,
+                              [](const llama_token_data& one, llama_token id) { return one.id < id; });
+    if (biased != candidates_.end() && biased->id == token) biased->logit = Biased(biased->logit, bias);
   }
+  const auto forbid = [this] {
+    std::erase_if(candidates_, [](const llama_token_data& candidate) { return candidate.logit == kNever; });
+  };
+  if (!bias_.empty()) forbid();
   if (constrained && !candidates_.empty()) {
     llama_token_data_array all = {candidates_.data(), candidates_.size(), -1, false};
     const auto start = std::chrono::steady_clock::now();
@@ -252,7 +251,7 @@ llama_token Sampler::SampleFrom(const float* logits, bool constrained) {
     if (std::chrono::steady_clock::now() - start > kLongestGrammarStep) {
       throw std::runtime_error("the grammar took more than two seconds for one token: make it less ambiguous");
     }
-    std::erase_if(candidates_, [](const llama_token_data& candidate) { return candidate.logit == kNever; });
+    forbid();
   }
   if (candidates_.empty()) return End(logits);
 
@@ -278,7 +277,12 @@ llama_token Sampler::End(const float* logits) const {
 
 void Sampler::Accept(llama_token token) {
   AcceptInGrammar(token);
+  AcceptInChain(token);
+}
+
+void Sampler::AcceptInChain(llama_token token) {
   llama_sampler_accept(chain_.get(), token);
+  moved_.Accept(token);
 }
 
 void Sampler::AcceptInGrammar(llama_token token) {
@@ -298,7 +302,7 @@ void Sampler::AcceptInGrammar(llama_token token) {
 }
 
 void Sampler::AcceptPrompt(const std::vector<int32_t>& tokens) {
-  for (const int32_t token : tokens) llama_sampler_accept(chain_.get(), token);
+  for (const int32_t token : tokens) AcceptInChain(token);
 }
 
 void Sampler::AcceptGrammar(const std::vector<int32_t>& tokens) {

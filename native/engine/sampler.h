@@ -11,6 +11,8 @@
 
 #include "engine/event.h"
 #include "engine/grammar.h"
+#include "engine/recent-tokens.h"
+#include "engine/truncation.h"
 
 namespace sotto {
 
@@ -71,6 +73,7 @@ class Sampler {
  private:
   llama_token ArgMax(const float* logits) const;
   llama_token SampleFrom(const float* logits, bool constrained);
+  void AcceptInChain(llama_token token);
   void AcceptInGrammar(llama_token token);
   llama_token End(const float* logits) const;
 
@@ -81,6 +84,8 @@ class Sampler {
   std::vector<std::pair<llama_token, float>> bias_;  // sorted, one entry a token
   Grammar grammar_;
   llama_sampler_ptr chain_;
+  Truncation truncation_;  // what the chain need not see
+  RecentTokens moved_;     // whose logit is not yet what the truncation sees: a bias or a penalty comes after it
   std::vector<llama_token_data> candidates_;  // reused for every token: one allocation per request, not per token
 };
 

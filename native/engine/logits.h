@@ -1,0 +1,27 @@
+// logits.h: a row of logits as the model wrote it: what counts as a number in it, and which is the largest.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+
+namespace sotto {
+
+// The logit of what cannot be chosen.
+inline constexpr float kNever = -std::numeric_limits<float>::infinity();
+
+// No NaN and no infinity reaches a sampler: upstream sorts by probability, and a sort that meets some NaN may leave its array;
+// and it sorts into buckets of a width of 0.16, whose number has to fit an int.
+inline float Tame(float logit) {
+  constexpr float kLargest = 1e8f;
+  if (!(logit > kNever)) return kNever;
+  return std::clamp(logit, -kLargest, kLargest);
+}
+
+// The largest of `count` logits; kNever when none is above -infinity (NaN never is).
+float MaximumOf(const float* logits, int32_t count);
+
+// Its index, that of the first of equals; -1 when there is none.
+int32_t LargestOf(const float* logits, int32_t count);
+
+}  // namespace sotto
