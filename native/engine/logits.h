@@ -10,18 +10,16 @@ namespace sotto {
 // The logit of what cannot be chosen.
 inline constexpr float kNever = -std::numeric_limits<float>::infinity();
 
+inline constexpr float kLargestLogit = 1e8f;
+
 // No NaN and no infinity reaches a sampler: upstream sorts by probability, and a sort that meets some NaN may leave its array;
 // and it sorts into buckets of a width of 0.16, whose number has to fit an int.
 inline float Tame(float logit) {
-  constexpr float kLargest = 1e8f;
   if (!(logit > kNever)) return kNever;
-  return std::clamp(logit, -kLargest, kLargest);
+  return std::clamp(logit, -kLargestLogit, kLargestLogit);
 }
 
-// The largest of `count` logits; kNever when none is above -infinity (NaN never is).
-float MaximumOf(const float* logits, int32_t count);
-
-// Its index, that of the first of equals; -1 when there is none.
+// Index of the largest of `count` logits, the first of equals; -1 when none is above -infinity (NaN never is).
 int32_t LargestOf(const float* logits, int32_t count);
 
 }  // namespace sotto

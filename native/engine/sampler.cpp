@@ -132,6 +132,7 @@ struct Front {
 };
 
 Front FrontOf(const SamplingOptions& o, const Model& model) {
+  const int32_t few = llama_vocab_n_tokens(model.vocab()) / 64;  // finding more costs more than a sort of all
   int32_t window = 0;
   bool scaled = false;
   for (const std::string& name : o.order) {
@@ -142,7 +143,7 @@ Front FrontOf(const SamplingOptions& o, const Model& model) {
       window = std::max(window, LastN(o.dry_penalty_last_n, model));
     } else if (name == "temperature" && o.dynatemp_range == 0) {
       scaled = true;  // what was larger is no smaller now, which is all that a top_k asks
-    } else if (name == "top_k") {
+    } else if (name == "top_k" && o.top_k <= few) {
       return {Truncation::ToMostLikely(o.top_k), window};
     } else if (name == "min_p" && !scaled && o.min_keep <= 1) {
       return {Truncation::ToShareOfLargest(o.min_p), window};

@@ -34,7 +34,7 @@ class Truncation {
   // Of the row so far:
   float floor_ = kNever;            // what is not above cannot survive
   float largest_ = kNever;          // for a min_p
-  std::vector<float> most_likely_;  // for a top_k: a heap, the least of them in front
+  std::vector<float> most_likely_;  // for a top_k: its k and what has come since
 };
 
 }  // namespace sotto

@@ -129,6 +129,43 @@ TEST_F(SamplerTest, EverySamplerAloneAndTogetherGivesATokenOfTheVocabulary) {
   }
 }
 
+// An xtc that does nothing, as its threshold says, is nevertheless a sampler that has to see everything.
+TEST_F(SamplerTest, ATruncationInFrontOfTheChainChangesNoToken) {
+  SamplingOptions options;
+  options.seed = 3;
+  options.top_k = 6;
+  options.min_p = 0.02f;
+  options.temperature = 1.5f;
+  options.xtc_probability = 1;
+  options.xtc_threshold = 0.9f;
+  options.dry_multiplier = 0.8f;
+  options.dry_allowed_length = 1;
+  options.repeat_last_n = 10;
+  options.frequency_penalty = -0.5f;
+  options.logit_bias = {{Best(), -kInfinity}, {7, 9}, {100, -2}, {511, 12}};
+  const std::vector<std::vector<std::string>> orders = {{"top_k", "min_p"},
+                                                        {"min_p"},
+                                                        {"penalties", "dry", "top_k"},
+                                                        {"dry", "penalties", "min_p"},
+                                                        {"temperature", "top_k"}};
+  for (const auto& order : orders) {
+    options.order = order;
+    options.order.push_back("xtc");
+    Sampler cut(*model_, options, nullptr);
+    options.order = {"xtc"};
+    options.order.insert(options.order.end(), order.begin(), order.end());
+    Sampler whole(*model_, options, nullptr);
+    std::mt19937 random(4);
+    for (int i = 0; i < 200; ++i) {
+      std::ranges::shuffle(logits_, random);
+      const int32_t token = whole.Sample(logits_.data());
+      ASSERT_EQ(cut.Sample(logits_.data()), token);
+      whole.Accept(token);
+      cut.Accept(token);
+    }
+  }
+}
+
 TEST_F(SamplerTest, LogitsThatAreNoNumbersNeverWinAndNeverCrash) {
   for (const float poison : {kNaN, kInfinity, -kInfinity, 3e38f, -3e38f}) {
     for (int mirostat = 0; mirostat <= 2; ++mirostat) {
