@@ -1,11 +1,13 @@
-// leaks.mjs: memory that is not given back, looked for in five ways. `npm run test:leaks` runs them all; `--only=<name>` one.
+// leaks.mjs: memory that is not given back or is not ours, looked for in seven ways. `npm run test:leaks` runs them all; `--only=<name>` one.
 // Last line: N passed, N failed, N skipped.
 //
-//   slope     RSS over 300 load/close cycles of a tiny model and 30 of the real one
-//   lsan      LeakSanitizer, preloaded: every block lost at exit, no rebuild
-//   valgrind  the same with valgrind --leak-check=full, and every invalid read or write, on the prebuilt variants
-//   asan      the addon built with AddressSanitizer
-//   tsan      the engine's C++ tests built with ThreadSanitizer
+//   slope             RSS over 300 load/close cycles of a tiny model and 30 of the real one
+//   lsan              LeakSanitizer, preloaded: every block lost at exit, no rebuild
+//   valgrind          the same with valgrind --leak-check=full, and every invalid read or write, on the prebuilt variants
+//   asan              the addon built with AddressSanitizer
+//   tsan              the engine's C++ tests built with ThreadSanitizer
+//   asan-kernels      the kernels' C++ tests built with AddressSanitizer, with every instruction set that this CPU has
+//   valgrind-kernels  the same tests under valgrind, with AVX2: it knows nothing newer
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
@@ -36,6 +38,15 @@ function library(name) {
   const path = output.trim()
   return existsSync(path) ? path : undefined
 }
+
+const hasGoogleTest = () =>
+  existsSync('/usr/include/gtest/gtest.h') ? undefined : { skipped: 'libgtest-dev was not found' }
+
+const kernelTests = async (options) =>
+  join(await buildNative(options, { target: 'sotto-kernel-tests' }), 'bin', 'sotto-kernel-tests')
+
+// These compare all instruction sets themselves; the others multiply with the one that SOTTO_CPU names, or are skipped.
+const ofAllSets = '*EachInstructionSet*:*Extreme*:*EveryHalf*'
 
 const ways = {
   slope() {
@@ -89,7 +100,7 @@ const ways = {
     })
   },
   async tsan() {
-    if (!existsSync('/usr/include/gtest/gtest.h')) return { skipped: 'libgtest-dev was not found' }
+    if (hasGoogleTest()) return hasGoogleTest()
     const folder = await buildNative(
       { SOTTO_SANITIZE: 'thread', SOTTO_NATIVE: 'OFF' },
       { target: 'sotto-native-tests' },
@@ -98,6 +109,42 @@ const ways = {
       SOTTO_TEST_MODEL: tiny,
       TSAN_OPTIONS: `suppressions=${join(root, 'scripts', 'tsan.supp')}:exitcode=23`,
     })
+  },
+  async 'asan-kernels'() {
+    if (hasGoogleTest()) return hasGoogleTest()
+    const tests = await kernelTests({ SOTTO_SANITIZE: 'address' })
+    const environment = {
+      ASAN_OPTIONS: 'detect_leaks=1:detect_stack_use_after_return=1:exitcode=23',
+    }
+    const all = run(tests, ['--gtest_brief=1'], environment)
+    if (!all.ok) return all
+    for (const set of ['generic', 'avx2', 'avxvnni', 'avx512vnni', 'avx512amx']) {
+      const outcome = run(tests, ['--gtest_brief=1', `--gtest_filter=-${ofAllSets}`], {
+        ...environment,
+        SOTTO_CPU: set,
+      })
+      if (!outcome.ok) return { ...outcome, output: `SOTTO_CPU=${set}\n${outcome.output}` }
+    }
+    return all
+  },
+  async 'valgrind-kernels'() {
+    if (hasGoogleTest()) return hasGoogleTest()
+    if (run('valgrind', ['--version']).missing) return { skipped: 'valgrind was not found' }
+    const tests = await kernelTests({ SOTTO_NATIVE: 'OFF' })
+    return run(
+      'valgrind',
+      [
+        '--leak-check=full',
+        '--show-leak-kinds=definite,indirect',
+        '--errors-for-leak-kinds=definite,indirect',
+        '--error-exitcode=23',
+        '--num-callers=30',
+        '--fair-sched=yes',
+        tests,
+        '--gtest_brief=1',
+      ],
+      { SOTTO_CPU: 'avx2' },
+    )
   },
 }
 

@@ -3,7 +3,7 @@ import type { GgufEntry, GgufTensorSource } from '../lib/gguf/writer.js'
 export interface TinyModelOptions {
   kind?: 'llama' | 'bert' | 'rerank' | 'lora'
   template?: string
-  shape?: 'tiny' | 'experts' | 'smol' | 'oneb' | 'qwen' | 'gemma' | 'sevenb'
+  shape?: 'tiny' | 'words' | 'experts' | 'smol' | 'oneb' | 'qwen' | 'gemma' | 'sevenb'
   type?: string
   seed?: number
 }

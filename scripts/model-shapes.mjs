@@ -12,6 +12,16 @@ export const shapes = {
     vocabulary: 512,
     context: 8192,
   },
+  // A large vocabulary and hardly anything else: for what choosing a token costs
+  words: {
+    layers: 1,
+    width: 32,
+    heads: 2,
+    kvHeads: 1,
+    feedForward: 32,
+    vocabulary: 128256,
+    context: 8192,
+  },
   // A router and four experts a layer
   experts: {
     layers: 2,

@@ -15,6 +15,11 @@ const folder = mkdtempSync(join(tmpdir(), 'sotto-micro-'))
 const path = makeTinyModel(join(folder, 'tiny.gguf'))
 const model = await loadModel(path, { threads: 1, contextSize: 2048 })
 
+const words = await loadModel(
+  makeTinyModel(join(folder, 'words.gguf'), { shape: 'words', type: 'Q8_0' }),
+  { threads: 1, contextSize: 2048, speculation: false },
+)
+
 const sentence = 'Once upon a time there was a little model. '
 const page = sentence.repeat(200)
 const tokens = await model.tokenize(page)
@@ -34,6 +39,10 @@ const cases = {
   'applyTemplate: ten messages': async () => model.applyTemplate(messages),
   'readGguf: the head of a file': async () => readGguf(path),
   'complete: one token': async () => model.complete([1, 2, 3], greedy).result,
+  'complete: a hundred tokens of 128,256, the most likely': async () =>
+    words.complete([1, 2, 3], { ...greedy, maxTokens: 100 }).result,
+  'complete: a hundred tokens of 128,256, drawn': async () =>
+    words.complete([1, 2, 3], { maxTokens: 100, ignoreEos: true, seed: 1 }).result,
   'complete: a hundred tokens through for await': async () => {
     for await (const _ of model.complete([1, 2, 3], { ...greedy, maxTokens: 100 }));
   },
@@ -49,7 +58,7 @@ for (const [name, action] of Object.entries(cases)) {
   })
 }
 await new Promise((resolve) => suite.on('complete', resolve).run({ async: true }))
-await model.close()
+await Promise.all([model.close(), words.close()])
 rmSync(folder, { recursive: true })
 const outcome = suite.map(({ name, hz, stats, error }) => {
   if (error) throw error
