@@ -7,7 +7,11 @@ import { here } from './paths.mjs'
 
 const execute = promisify(execFile)
 
-export const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)]
+export function median(list) {
+  const sorted = [...list].sort((a, b) => a - b)
+  const half = (sorted.length - 1) / 2
+  return (sorted[Math.floor(half)] + sorted[Math.ceil(half)]) / 2
+}
 export const round = (value) => Number(value.toPrecision(4))
 
 /** One task of one driver. The outcome is numbers by name, or `{ skipped: why }` from a driver that cannot. */

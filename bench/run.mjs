@@ -26,13 +26,17 @@ const { quick } = values
 const trials = values.trial?.split(',') ?? (quick ? quickTrials : fullTrials)
 const unknown = trials.find((trial) => !fullTrials.includes(trial))
 if (unknown) throw new Error(`Expected trials out of ${fullTrials.join(', ')}, received ${unknown}`)
-const repeats = Number(values.repeats ?? (quick ? 3 : 5))
+// A quarter of an hour is soon over: of the trials that take minutes a round, a quick run makes two.
+const slowTrials = ['streams', 'contention', 'cache']
+const repeatsOf = (trial) =>
+  Number(values.repeats ?? (!quick ? 5 : slowTrials.includes(trial) ? 2 : 3))
 
 await prepare()
 const threads = availableParallelism()
 const limits = measureLimits(threads)
 for (const name of trials) {
   const begin = performance.now()
+  const repeats = repeatsOf(name)
   const trial = (await import(`./trials/${name}.mjs`))[name]
   const rows = await trial({ quick, repeats, threads, limits })
   if (rows.length > 0) save(name, rows, { quick, limits, repeats })

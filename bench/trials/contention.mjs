@@ -26,6 +26,7 @@ export async function contention({ quick, repeats, threads }) {
     const { path } = await model(name)
     const quiet = new Map()
     for (const [beside, start] of Object.entries(companies)) {
+      if (quick && beside === 'two busy programs') continue
       const others = start(path)
       try {
         const generate = Math.ceil(generated[name.split(' ')[0]] / 2)

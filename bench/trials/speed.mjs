@@ -44,7 +44,7 @@ export async function speed({ quick, repeats, threads, limits }) {
   const all = []
   for (const name of quick ? quickModels : fullModels) {
     const its = await model(name)
-    const generate = generated[name.split(' ')[0]] ?? generated.smol
+    const generate = (generated[name.split(' ')[0]] ?? generated.smol) / (quick ? 2 : 1)
     const runs = drivers(name, quick).map(({ also, ...run }) => ({
       ...run,
       task: 'speed',
