@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <new>
 #include <string>
 
 #include "attention.h"
@@ -28,6 +29,8 @@
 #endif
 
 namespace {
+
+constexpr size_t PACKED = 1 << 20;  // bytes that are packed before they are written
 
 struct use {
     bool upstream;
@@ -165,7 +168,19 @@ void set_tensor(ggml_backend_buffer_t buffer, ggml_tensor * tensor, const void *
         current.packed(current.data, tensor->name, nullptr);
     }
     if (!file || !file->holds(tensor, sotto_packed_size(tensor, kind))) {
-        sotto_in_parallel(sotto_panels(tensor) * tensor->ne[2], [&](int64_t p) { sotto_pack(tensor, kind, data, p); });
+        const size_t size = sotto_panel_size(kind, tensor->ne[0]);
+        const int64_t n = sotto_panels(tensor) * tensor->ne[2], group = std::max<int64_t>(1, int64_t(PACKED / size));
+        sotto_in_parallel((n + group - 1) / group, [&](int64_t g) {
+            const int64_t first = g * group, last = std::min(n, first + group);
+            uint8_t * const to = (uint8_t *) tensor->data + size_t(first) * size;
+            const std::unique_ptr<uint8_t[]> memory(file ? new (std::nothrow) uint8_t[size_t(last - first) * size] : nullptr);
+            for (int64_t p = first; p < last; p++) {
+                sotto_pack(tensor, kind, data, p, (memory ? memory.get() : to) + size_t(p - first) * size);
+            }
+            if (memory) {
+                file->write(to, memory.get(), size_t(last - first) * size);
+            }
+        });
     }
 #ifdef __linux__
     drop_if_mapped(data, size);

@@ -1,5 +1,5 @@
 // cpu-kernels.h: matrix multiplication with packed weights, joined to ggml's CPU backend as an extra buffer type: weights that llama.cpp
-// puts there are packed as they arrive, and ggml asks us first when it multiplies with them, in its own thread pool.
+// puts there are packed as they arrive, and ggml asks us first when it multiplies with them, in its own thread pool or with a crew.
 #pragma once
 
 #include "ggml-backend.h"

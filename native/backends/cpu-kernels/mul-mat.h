@@ -1,4 +1,4 @@
-// mul-mat.h: MUL_MAT with packed weights, in ggml's own thread pool.
+// mul-mat.h: MUL_MAT with packed weights, in ggml's own thread pool or with a crew.
 #pragma once
 
 #include "traits.h"

@@ -127,6 +127,7 @@ bool sotto_packed_file::open(size_t, std::string & reason) {
 }
 
 bool sotto_packed_file::holds(const ggml_tensor *, size_t) { return false; }
+void sotto_packed_file::write(void *, const void *, size_t) {}
 bool sotto_packed_file::finish(std::string &) { return true; }
 
 #else
@@ -304,6 +305,13 @@ bool sotto_packed_file::holds(const ggml_tensor * tensor, size_t size) {
     }
     entries_.push_back(wanted);
     return false;
+}
+
+// A page that is written through the mapping costs a fault of its own and the file system's account of it: several times the copy.
+void sotto_packed_file::write(void * to, const void * bytes, size_t size) {
+    if (fd_ < 0 || !write_all(fd_, bytes, size, IMAGE + uint64_t((char *) to - (char *) image_))) {
+        memcpy(to, bytes, size);
+    }
 }
 
 bool sotto_packed_file::finish(std::string & reason) {

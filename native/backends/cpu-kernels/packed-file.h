@@ -37,6 +37,9 @@ public:
     // the file disagrees with the model: the file is then made again by the next load).
     bool holds(const ggml_tensor * tensor, size_t size);
 
+    // Writes to the image, wherever in it; several threads may.
+    void write(void * to, const void * bytes, size_t size);
+
     // Everything has been packed: sums and tensors are written, and the file gets its name. Does nothing to a complete one.
     // False with a reason: the image goes on as memory of this process only.
     bool finish(std::string & reason);

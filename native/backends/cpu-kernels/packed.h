@@ -20,11 +20,10 @@ inline size_t sotto_packed_size(const ggml_tensor * w, int kind) {
     return size_t(sotto_panels(w) * w->ne[2]) * sotto_panel_size(kind, w->ne[0]);
 }
 
-// Panel p of all planes, out of the tensor's data as a model's file holds it.
-inline void sotto_pack(const ggml_tensor * w, int kind, const void * data, int64_t p) {
+// Panel p of all planes, out of the tensor's data as a model's file holds it, to where there is room for one.
+inline void sotto_pack(const ggml_tensor * w, int kind, const void * data, int64_t p, uint8_t * to) {
     const size_t row_size = ggml_row_size(w->type, w->ne[0]);
     const int64_t plane = p / sotto_panels(w), row = p % sotto_panels(w) * SOTTO_ROWS;
     const int rows = w->ne[1] - row < SOTTO_ROWS ? int(w->ne[1] - row) : int(SOTTO_ROWS);
-    sotto_pack_panel(kind, (const char *) data + size_t(plane * w->ne[1] + row) * row_size, row_size, rows, w->ne[0],
-                     (uint8_t *) w->data + size_t(p) * sotto_panel_size(kind, w->ne[0]));
+    sotto_pack_panel(kind, (const char *) data + size_t(plane * w->ne[1] + row) * row_size, row_size, rows, w->ne[0], to);
 }
