@@ -10,7 +10,7 @@ const file = (name, quick) => join(here, 'results', ...(quick ? ['quick'] : []),
 
 function machine(limits, repeats) {
   const [cpu] = cpus()
-  const commit = execFileSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: root }).toString()
+  const commit = execFileSync('git', ['describe', '--always', '--dirty'], { cwd: root }).toString()
   const reached = Object.entries(limits.all)
     .filter(([name]) => name !== 'threads')
     .map(([name, rate]) =>

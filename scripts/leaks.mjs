@@ -40,6 +40,15 @@ function library(name) {
   return existsSync(path) ? path : undefined
 }
 
+const memcheck = [
+  '--leak-check=full',
+  '--show-leak-kinds=definite,indirect',
+  '--errors-for-leak-kinds=definite,indirect',
+  '--error-exitcode=23',
+  '--num-callers=30',
+  '--fair-sched=yes',
+]
+
 const hasGoogleTest = () =>
   existsSync('/usr/include/gtest/gtest.h') ? undefined : { skipped: 'libgtest-dev was not found' }
 
@@ -74,12 +83,7 @@ const ways = {
     const outcome = run(
       'valgrind',
       [
-        '--leak-check=full',
-        '--show-leak-kinds=definite,indirect',
-        '--errors-for-leak-kinds=definite,indirect',
-        '--error-exitcode=23',
-        '--num-callers=30',
-        '--fair-sched=yes',
+        ...memcheck,
         `--suppressions=${join(root, 'scripts', 'valgrind.supp')}`,
         process.execPath,
         cycles,
@@ -134,21 +138,9 @@ const ways = {
     if (hasGoogleTest()) return hasGoogleTest()
     if (run('valgrind', ['--version']).missing) return { skipped: 'valgrind was not found' }
     const tests = await kernelTests({ SOTTO_NATIVE: 'OFF' })
-    return run(
-      'valgrind',
-      [
-        '--leak-check=full',
-        '--show-leak-kinds=definite,indirect',
-        '--errors-for-leak-kinds=definite,indirect',
-        '--error-exitcode=23',
-        '--num-callers=30',
-        '--fair-sched=yes',
-        tests,
-        '--gtest_brief=1',
-        `--gtest_filter=-${long}`,
-      ],
-      { SOTTO_CPU: 'avx2' },
-    )
+    return run('valgrind', [...memcheck, tests, '--gtest_brief=1', `--gtest_filter=-${long}`], {
+      SOTTO_CPU: 'avx2',
+    })
   },
 }
 

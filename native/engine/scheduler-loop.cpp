@@ -242,11 +242,12 @@ int32_t Scheduler::Loop::Decode() {
     const bool crew = UseThreads(governor_.threads(), prefill);
     kernels_->Foreign();  // of graphs before
     const auto start = Clock::now();
-    const double cpu = ProcessCpuMs();
+    const bool governed = !prefill && !crew;
+    const double cpu = governed ? ProcessCpuMs() : 0;
     const int32_t status = llama_decode(context_.get(), batch_->get());
     if (status == 0) llama_synchronize(context_.get());
     if (!prefill) shareable_ = !kernels_->Foreign();
-    if (status == 0 && !prefill && !crew) {
+    if (status == 0 && governed) {
       governor_.Measured(batch_->size(), MillisecondsBetween(start, Clock::now()), ProcessCpuMs() - cpu);
     }
     return status;

@@ -204,6 +204,22 @@ TEST_P(Kernels, AGraphOfGgmlGivesTheSameForEveryNumberOfThreadsAndColumns) {
   }
 }
 
+// A crew computes only where this is false.
+TEST(ForeignWork, IsWhatIsLargeAndNotOurs) {
+  ggml_backend_cpu_kernels_register();
+  if (std::string(ggml_backend_cpu_kernels_name()) == "off") GTEST_SKIP() << "no instruction set of ours";
+  const Matrix small(GGML_TYPE_Q4_0, 768, 16, 3), large(GGML_TYPE_Q4_0, 768, 256, 3);
+  const std::vector<float> x = Activations(768, 4);
+  ggml_backend_cpu_kernels_foreign();
+  Multiply(large, x, 1, 1, ggml_backend_cpu_kernels_buffer_type());
+  EXPECT_FALSE(ggml_backend_cpu_kernels_foreign());
+  Multiply(small, x, 1, 1, ggml_backend_cpu_buffer_type());
+  EXPECT_FALSE(ggml_backend_cpu_kernels_foreign());
+  Multiply(large, x, 1, 1, ggml_backend_cpu_buffer_type());
+  EXPECT_TRUE(ggml_backend_cpu_kernels_foreign());
+  EXPECT_FALSE(ggml_backend_cpu_kernels_foreign());
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, Kernels, testing::ValuesIn(kTypes),
                          [](const auto& info) { return std::string(ggml_type_name(info.param)); });
 
