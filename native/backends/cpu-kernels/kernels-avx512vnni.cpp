@@ -10,6 +10,12 @@ namespace {
 
 #include "operands-512.inc"
 
+// Sums of products count from the bits of 1.5 * 2^23, so that they are floats as they are: 1.5 * 2^23 and the sum, which is less than 2^22.
+// One FMA scales that and takes the first part away again, which is exact: weight scales have at most 18 bits.
+constexpr int32_t ZERO = 0x4b400000;
+inline __m512 less_zero(__m512 ws) { return _mm512_mul_ps(ws, _mm512_set1_ps(-12582912.0f)); }
+inline __m512 scaled(__m512i sum, __m512 ws, __m512 less) { return _mm512_fmadd_ps(_mm512_castsi512_ps(sum), ws, less); }
+
 inline __m512i dot(__m512i sum, __m512i w, const int8_t * a) {
     int32_t four;
     memcpy(&four, a, 4);
@@ -24,7 +30,7 @@ void tile(const uint8_t * panel, int64_t k, const sotto_acts * acts, float * dst
     const int32_t * start = acts->start;
     const float * sum = acts->sum;
     const float * scale = acts->scale;
-    constexpr int G = N <= 6 ? N : (N + 1) / 2;
+    constexpr int G = N <= 6 ? N : (N + 1) / 2, PARTS = T.halves ? 2 : 1;
     __m512 total[N];
     for (int c = 0; c < N; c++) {
         total[c] = _mm512_setzero_ps();
@@ -68,35 +74,31 @@ void tile(const uint8_t * panel, int64_t k, const sotto_acts * acts, float * dst
             panel += T.block;
             // Each product waits for its column's last one, so columns take turns: as many as the registers hold sums for.
             SOTTO_UNROLL
-            for (int from = 0; from < N; from += G) {
-                __m512i low[G], high[G];
+            for (int part = 0; part < PARTS; part++) {
+                const __m512 by_row = part ? ws2 : ws, less = less_zero(by_row);
                 SOTTO_UNROLL
-                for (int g = 0; g < G; g++) {
-                    if (from + g < N) {
-                        low[g] = T.has_min ? _mm512_setzero_si512() : _mm512_set1_epi32(start[from + g]);
-                        high[g] = T.halves ? _mm512_set1_epi32(start[N + from + g]) : low[g];
-                    }
-                }
-                SOTTO_UNROLL
-                for (int v = 0; v < 8; v++) {
+                for (int from = 0; from < N; from += G) {
+                    __m512i sums[G];
                     SOTTO_UNROLL
                     for (int g = 0; g < G; g++) {
                         if (from + g < N) {
-                            __m512i & to = T.halves && v >= 4 ? high[g] : low[g];
-                            to = dot(to, w[v], a + 32 * (from + g) + 4 * v);
+                            sums[g] = _mm512_set1_epi32(T.has_min ? ZERO : start[part * N + from + g]);
                         }
                     }
-                }
-                SOTTO_UNROLL
-                for (int g = 0; g < G; g++) {
-                    const int c = from + g;
-                    if (c < N) {
-                        const __m512 by = _mm512_set1_ps(scale[c]);
-                        if constexpr (T.halves) {
-                            const __m512 both = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high[g]), ws2, _mm512_mul_ps(_mm512_cvtepi32_ps(low[g]), ws));
-                            total[c] = _mm512_fmadd_ps(both, by, total[c]);
-                        } else {
-                            total[c] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(low[g]), by), ws, total[c]);
+                    SOTTO_UNROLL
+                    for (int v = part * 4; v < (PARTS == 1 ? 8 : part * 4 + 4); v++) {
+                        SOTTO_UNROLL
+                        for (int g = 0; g < G; g++) {
+                            if (from + g < N) {
+                                sums[g] = dot(sums[g], w[v], a + 32 * (from + g) + 4 * v);
+                            }
+                        }
+                    }
+                    SOTTO_UNROLL
+                    for (int g = 0; g < G; g++) {
+                        const int c = from + g;
+                        if (c < N) {
+                            total[c] = _mm512_fmadd_ps(scaled(sums[g], by_row, less), _mm512_set1_ps(scale[c]), total[c]);
                             if constexpr (T.has_min) {
                                 total[c] = _mm512_fmadd_ps(wm, _mm512_set1_ps(sum[c]), total[c]);
                             }
@@ -115,6 +117,19 @@ void tile(const uint8_t * panel, int64_t k, const sotto_acts * acts, float * dst
         _mm512_mask_storeu_ps(dst + c * dst_stride, mask, total[c]);
     }
 }
+
+#include "room-512.inc"
+
+constexpr int64_t WIDE_COLUMNS = 24;
+
+// Totals that the compiler keeps in registers from block to block push the sums out of them.
+#if defined(__GNUC__)
+#define SOTTO_IN_MEMORY() __asm__ volatile("" ::: "memory")
+#else
+#define SOTTO_IN_MEMORY() _ReadWriteBarrier()
+#endif
+
+#include "wide-512.inc"
 
 inline int32_t sum_of(__m128i a) {
     a = _mm_add_epi32(a, _mm_shuffle_epi32(a, 0x4e));
@@ -137,7 +152,7 @@ void quantize(const float * x, int64_t k, int kind, void * memory, int64_t n, in
         const __m256i fours = _mm256_dpbusd_epi32(_mm256_setzero_si256(), ones, both);
         const int32_t sum0 = sum_of(_mm256_castsi256_si128(fours));
         const int32_t sum1 = sum_of(_mm256_extracti128_si256(fours, 1));
-        sotto_put_sums(acts, T, i, n, column, scale, sum0, sum1);
+        sotto_put_sums(acts, T, i, n, column, scale, sum0, sum1, ZERO);
     }
 }
 
@@ -218,7 +233,9 @@ struct Lanes {
 #include "attention.inc"
 #include "floats.inc"
 
-const sotto_kernels sotto_kernels_avx512vnni = { "avx512vnni", quantize, SOTTO_ALL_TILES, SOTTO_ALL_FLOAT_TILES, SOTTO_ATTENTION };
+const sotto_kernels sotto_kernels_avx512vnni = { "avx512vnni", quantize, SOTTO_ALL_TILES, SOTTO_ALL_FLOAT_TILES, SOTTO_ATTENTION,
+                                               wide_tiles, WIDE_COLUMNS, { SOTTO_MAX_COLS, 3 * SOTTO_MAX_COLS } };
 #ifdef SOTTO_AMX
-const sotto_kernels sotto_kernels_avx512amx = { "avx512amx", quantize, SOTTO_ALL_TILES, SOTTO_ALL_FLOAT_TILES, SOTTO_ATTENTION, sotto_wide_amx };
+const sotto_kernels sotto_kernels_avx512amx = { "avx512amx", quantize, SOTTO_ALL_TILES, SOTTO_ALL_FLOAT_TILES, SOTTO_ATTENTION,
+                                               sotto_wide_amx, SOTTO_AMX_COLUMNS, { SOTTO_MAX_COLS, SOTTO_MAX_COLS } };
 #endif

@@ -17,12 +17,12 @@ typedef void (*sotto_quantize_t)(const float * x, int64_t k, int kind, void * ti
 // dst[c * dst_stride + r] for the 16 rows of a panel and the n columns of a tile; `rows` < 16 in the last panel of a matrix.
 typedef void (*sotto_tile_t)(const uint8_t * panel, int64_t k, const sotto_acts * acts, float * dst, int64_t dst_stride, int rows);
 
-// The same for two panels that follow one another, up to 32 rows, and up to SOTTO_WIDE_TILES tiles of SOTTO_WIDE_COLS columns, of which the last
-// one may have fewer. To the bit what tiles give. Reads up to SOTTO_WIDE_SLACK bytes beyond the last tile.
+// The same for two panels that follow one another, up to 32 rows, and up to SOTTO_WIDE_MOST columns in tiles of the set's `wide_columns`, of which
+// the last one may have fewer. To the bit what tiles give. Reads up to SOTTO_WIDE_SLACK bytes beyond the last tile.
 typedef void (*sotto_wide_t)(const uint8_t * panels, int64_t k, const sotto_acts * acts, int64_t columns, float * dst,
                              int64_t dst_stride, int rows);
 
-enum { SOTTO_WIDE_COLS = 16, SOTTO_WIDE_TILES = 8, SOTTO_WIDE_SLACK = 512 };
+enum { SOTTO_WIDE_MOST = 128, SOTTO_WIDE_SLACK = 512, SOTTO_AMX_COLUMNS = 16 };
 
 // Weights that are not packed: rows of a matrix as its file holds them, `stride` bytes apart; k a multiple of SOTTO_FLOATS. A tile
 // of activations is float[k / SOTTO_FLOATS][columns][SOTTO_FLOATS].
@@ -75,7 +75,9 @@ struct sotto_kernels {
     sotto_expand_t   expand[SOTTO_N_KV];
     sotto_scores_t   scores[SOTTO_N_KV][SOTTO_MAX_QUERIES];    // [type][queries - 1]
     sotto_values_t   values[SOTTO_N_KV][SOTTO_MAX_QUERIES][3]; // [type][queries - 1][width 1, 2, 4]
-    const sotto_wide_t * wide_tile = nullptr;                  // [kind], for more columns than a tile has; or null
+    const sotto_wide_t * wide_tile = nullptr;                  // [kind], or null
+    int64_t          wide_columns = 0;                         // of a tile of those
+    int64_t          wide_above[2] = {};                       // columns above which they pay: weights that are taken apart, and bytes
 };
 
 extern const sotto_kernels sotto_kernels_generic;

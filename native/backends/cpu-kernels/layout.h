@@ -95,14 +95,14 @@ inline sotto_acts sotto_acts_at(void * memory, int64_t k, int64_t n) {
 
 // What a kernel needs of a block's activations besides themselves: their scale, and the sums of its halves in the form its type wants.
 static inline void sotto_put_sums(const sotto_acts & acts, const sotto_traits & T, int64_t i, int64_t n, int64_t column, float scale,
-                                  int32_t sum0, int32_t sum1) {
+                                  int32_t sum0, int32_t sum1, int32_t zero = 0) {
     ((float *) acts.scale)[i * n + column] = scale;
     if (T.has_min) {
         ((float *) acts.sum)[i * n + column] = scale * float(sum0 + sum1);
     } else if (T.halves) {
-        ((int32_t *) acts.start)[(2 * i) * n + column]     = -T.offset * sum0;
-        ((int32_t *) acts.start)[(2 * i + 1) * n + column] = -T.offset * sum1;
+        ((int32_t *) acts.start)[(2 * i) * n + column]     = zero - T.offset * sum0;
+        ((int32_t *) acts.start)[(2 * i + 1) * n + column] = zero - T.offset * sum1;
     } else {
-        ((int32_t *) acts.start)[i * n + column] = -T.offset * (sum0 + sum1);
+        ((int32_t *) acts.start)[i * n + column] = zero - T.offset * (sum0 + sum1);
     }
 }

@@ -18,21 +18,21 @@ constexpr size_t LEAST = 32 << 10, MOST = 1 << 20;
 class mul_mat_traits : public ggml::cpu::tensor_traits {
     // How the columns are cut into tiles, and how the tiles lie in the work buffer.
     struct cut {
-        int64_t n, n_tiles;
+        int64_t n, wide, n_tiles;  // wide: columns of a tile, where they are; else 0
         size_t  stride;
-        bool    wide;
-        cut(const ggml_tensor * x, bool set_has_wide) : n(x->ne[1]), wide(set_has_wide && n > SOTTO_MAX_COLS) {
-            n_tiles = wide ? (n + SOTTO_WIDE_COLS - 1) / SOTTO_WIDE_COLS : sotto_n_tiles(n);
-            const int64_t most = std::min<int64_t>(n, wide ? SOTTO_WIDE_COLS : SOTTO_MAX_COLS);
+        cut(const ggml_tensor * x, int kind, const sotto_kernels * use)
+            : n(x->ne[1]), wide(n > use->wide_above[kind == SOTTO_Q8_0] ? use->wide_columns : 0) {
+            n_tiles = wide ? (n + wide - 1) / wide : sotto_n_tiles(n);
+            const int64_t most = std::min<int64_t>(n, wide ? wide : SOTTO_MAX_COLS);
             stride = (sotto_acts_size(x->ne[0], most) + 63) / 64 * 64;
         }
-        int64_t begin(int64_t tile) const { return wide ? std::min(n, tile * SOTTO_WIDE_COLS) : sotto_tile_begin(n, tile); }
+        int64_t begin(int64_t tile) const { return wide ? std::min(n, tile * wide) : sotto_tile_begin(n, tile); }
         int64_t columns(int64_t tile) const { return begin(tile + 1) - begin(tile); }
-        int64_t tile_of(int64_t column) const { return wide ? column / SOTTO_WIDE_COLS : ((column + 1) * n_tiles - 1) / n; }
+        int64_t tile_of(int64_t column) const { return wide ? column / wide : ((column + 1) * n_tiles - 1) / n; }
     };
 
     bool work_size(int /* n_threads */, const ggml_tensor * op, size_t & size) override {
-        const cut to(op->src[1], sotto_kernels_in_use()->wide_tile);
+        const cut to(op->src[1], sotto_packed_kind(op->src[0]), sotto_kernels_in_use());
         size = size_t(to.n_tiles) * to.stride + SOTTO_WIDE_SLACK;
         return true;
     }
@@ -45,7 +45,7 @@ class mul_mat_traits : public ggml::cpu::tensor_traits {
         const size_t panel_size = sotto_panel_size(kind, k);
         const int64_t n_panels = sotto_panels(w);
         const sotto_kernels * use = sotto_kernels_in_use();
-        const cut to(x, use->wide_tile);
+        const cut to(x, kind, use);
         const int64_t dst_stride = int64_t(op->nb[1] / sizeof(float));
         char * memory = (char *) params->wdata;
 
@@ -63,17 +63,18 @@ class mul_mat_traits : public ggml::cpu::tensor_traits {
                               c - to.begin(tile));
             });
             // A handful of chunks a thread: few enough to cost nothing, enough to even out. Wide ones take two panels at a time.
-            const int64_t least = to.wide ? 2 : 1, step = to.wide ? SOTTO_WIDE_TILES : 1;
+            const int64_t least = to.wide ? 2 : 1, step = to.wide ? SOTTO_WIDE_MOST / to.wide : 1;
             int64_t chunk = std::max<int64_t>(least, n_panels / (team.size() * 8) / least * least);
             if (to.n_tiles == 1) {
                 const int64_t lower = std::min<int64_t>(LEAST / panel_size, n_panels / team.size());
                 chunk = std::max<int64_t>({ 1, lower, std::min<int64_t>(chunk, MOST / panel_size) });
+                chunk = (chunk + least - 1) / least * least;
             }
             team.take((n_panels + chunk - 1) / chunk, [&](int64_t at, int) {
                 const int64_t last = std::min(n_panels, (at + 1) * chunk);
                 for (int64_t tile = 0; tile < to.n_tiles; tile += step) {
                     const int64_t n_acts = std::min(step, to.n_tiles - tile), begin = to.begin(tile);
-                    sotto_acts acts[SOTTO_WIDE_TILES];
+                    sotto_acts acts[SOTTO_WIDE_MOST];
                     for (int64_t i = 0; i < n_acts; i++) {
                         acts[i] = sotto_acts_at(memory + (tile + i) * to.stride, k, to.columns(tile + i));
                     }
