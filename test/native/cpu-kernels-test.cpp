@@ -190,15 +190,15 @@ TEST_P(Kernels, AGraphOfGgmlGivesTheSameForEveryNumberOfThreadsAndColumns) {
   ggml_backend_cpu_kernels_register();
   if (std::string(ggml_backend_cpu_kernels_name()) == "off") GTEST_SKIP() << "no instruction set of ours";
   const Matrix w(GetParam(), 768, 75, 3);
-  constexpr int64_t kMost = 40;
-  const std::vector<float> x = Activations(w.columns * kMost, 4);
+  constexpr int64_t kMost = 40, kSeveralSteps = 2 * SOTTO_WIDE_MOST + 5;
+  const std::vector<float> x = Activations(w.columns * kSeveralSteps, 4);
   ggml_backend_buffer_type_t ours = ggml_backend_cpu_kernels_buffer_type();
-  const std::vector<float> all = Multiply(w, x, kMost, 1, ours);
-  const std::vector<float> upstream = Multiply(w, x, kMost, 2, ggml_backend_cpu_buffer_type());
+  const std::vector<float> all = Multiply(w, x, kSeveralSteps, 1, ours);
+  const std::vector<float> upstream = Multiply(w, x, kSeveralSteps, 2, ggml_backend_cpu_buffer_type());
   for (size_t i = 0; i < all.size(); ++i) ASSERT_NEAR(all[i], upstream[i], 0.08);
   for (const int threads : {2, 3, 7, -2, -5})
-    EXPECT_EQ(Multiply(w, x, kMost, threads, ours), all) << threads << " threads";
-  for (int64_t n = 1; n < kMost; ++n) {
+    EXPECT_EQ(Multiply(w, x, kSeveralSteps, threads, ours), all) << threads << " threads";
+  for (int64_t n = 1; n <= kMost; ++n) {
     const std::vector<float> some = Multiply(w, {x.begin(), x.begin() + w.columns * n}, n, 2, ours);
     ASSERT_EQ(some, std::vector<float>(all.begin(), all.begin() + w.rows * n)) << n << " columns";
   }

@@ -57,14 +57,18 @@ class mul_mat_traits : public ggml::cpu::tensor_traits {
             if (i2 > 0) {
                 team.wait();  // the tiles of the plane before are still being read
             }
-            team.each(n, [&](int64_t c, int) {
-                const int64_t tile = to.tile_of(c);
-                use->quantize((const float *) (x_plane + c * x->nb[1]), k, kind, memory + tile * to.stride, to.columns(tile),
-                              c - to.begin(tile));
+            // Whole tiles: columns of one lie in the same cache lines, which two threads would take from each other.
+            const bool whole = to.n_tiles >= team.size();
+            team.each(whole ? to.n_tiles : n, [&](int64_t i, int) {
+                const int64_t tile = whole ? i : to.tile_of(i);
+                for (int64_t c = whole ? to.begin(tile) : i, last = whole ? to.begin(tile + 1) : i + 1; c < last; c++) {
+                    use->quantize((const float *) (x_plane + c * x->nb[1]), k, kind, memory + tile * to.stride, to.columns(tile),
+                                  c - to.begin(tile));
+                }
             });
             // A handful of chunks a thread: few enough to cost nothing, enough to even out. Wide ones take two panels at a time.
             const int64_t least = to.wide ? 2 : 1, step = to.wide ? SOTTO_WIDE_MOST / to.wide : 1;
-            int64_t chunk = std::max<int64_t>(least, n_panels / (team.size() * 8) / least * least);
+            int64_t chunk = std::max<int64_t>(least, n_panels / (team.size() * (to.wide ? 16 : 8)) / least * least);
             if (to.n_tiles == 1) {
                 const int64_t lower = std::min<int64_t>(LEAST / panel_size, n_panels / team.size());
                 chunk = std::max<int64_t>({ 1, lower, std::min<int64_t>(chunk, MOST / panel_size) });
