@@ -232,57 +232,92 @@ function checkVocabulary(file: GgufFile): void {
       throw broken(`${key} ${String(value)} in a vocabulary of ${tokens.length}`)
     }
   }
-  const byteTokens = findByteTokens(file, tokens.length)
-  if (model === 'bert' && byteTokens.size > 0) throw broken('byte tokens in a WordPiece vocabulary')
-  checkTokens(tokens, byteTokens)
+  checkTokens(tokens, model === 'bert', byteTokens(file))
 }
 
-function findByteTokens(file: GgufFile, count: number): Set<number> {
+/** Which tokens stand for a byte: nobody's without types. */
+function byteTokens(file: GgufFile): (token: number) => boolean {
   const types = file.metadata.get('tokenizer.ggml.token_type')
-  const found = new Set<number>()
   if (!(types instanceof GgufArray) || (types.type !== 'int32' && types.type !== 'uint32'))
-    return found
-  const view = new DataView(types.bytes.buffer, types.bytes.byteOffset, types.bytes.byteLength)
-  for (let i = 0; i < count; i++) if (view.getInt32(i * 4, types.littleEndian) === 6) found.add(i)
-  return found
+    return () => false
+  const { bytes, littleEndian } = types
+  const [first, last] = littleEndian ? [6, 0] : [0, 6]
+  return (token) =>
+    bytes[token * 4] === first &&
+    bytes[token * 4 + 3] === last &&
+    bytes[token * 4 + 1] === 0 &&
+    bytes[token * 4 + 2] === 0
 }
 
 // Upstream aborts when two tokens have the same text, and reads past the end of a malformed byte token. An open hash table over
 // the bytes themselves: a Set of a hundred thousand strings alone would take the time this gate has.
-function checkTokens(tokens: GgufArray, byteTokens: Set<number>): void {
+function checkTokens(
+  tokens: GgufArray,
+  wordPiece: boolean,
+  isByte: (token: number) => boolean,
+): void {
   const { bytes, length, littleEndian, lengthBytes } = tokens
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const slots = 2 ** Math.ceil(Math.log2(length * 2 + 1))
-  const table = new Int32Array(slots).fill(-1)
+  const table = new Int32Array(slots) // a token's number, and one; 0 where there is none
   const starts = new Uint32Array(length)
-  const sizes = new Uint32Array(length)
+  const hashes = new Int32Array(length)
   let at = 0
+  let steps = 0
+  const mostSteps = 8 * length
   for (let i = 0; i < length; i++) {
-    const size =
-      lengthBytes === 4
-        ? view.getUint32(at, littleEndian)
-        : view.getUint32(littleEndian ? at : at + 4, littleEndian)
+    const size = view.getUint32(lengthBytes === 8 && !littleEndian ? at + 4 : at, littleEndian)
     at += lengthBytes
     starts[i] = at
-    sizes[i] = size
-    let hash = 0x811c9dc5 // FNV-1a
-    for (let j = at; j < at + size; j++) hash = Math.imul(hash ^ bytes[j]!, 0x01000193)
-    if (
-      byteTokens.has(i) &&
-      !/^<0x[0-9A-Fa-f]{2}>$/.test(Buffer.from(bytes.subarray(at, at + size)).toString('latin1'))
-    ) {
-      throw broken(`the byte token ${i} that is not of the form <0xNN>`)
+    const end = at + size
+    if (isByte(i)) {
+      if (wordPiece) throw broken('byte tokens in a WordPiece vocabulary')
+      if (!/^<0x[0-9A-Fa-f]{2}>$/.test(Buffer.from(bytes.subarray(at, end)).toString('latin1')))
+        throw broken(`the byte token ${i} that is not of the form <0xNN>`)
     }
-    at += size
-    if (size === 0) continue // upstream gives empty tokens a name of their own
-    let slot = (hash >>> 0) & (slots - 1)
-    while (table[slot] !== -1) {
-      const other = table[slot]!
-      if (sizes[other] === size && equal(bytes, starts[other]!, starts[i]!, size))
+    at = end
+    // Upstream gives empty tokens a name of their own.
+    if (size === 0 || steps > mostSteps) continue
+    const hash = hashOf(bytes, starts[i]!, end)
+    hashes[i] = hash
+    let slot = hash & (slots - 1)
+    for (let other = table[slot]! - 1; other >= 0; other = table[slot]! - 1) {
+      // With their lengths, which stand before them.
+      const begin = starts[i]! - lengthBytes
+      if (hashes[other] === hash && equal(bytes, starts[other]! - lengthBytes, begin, end - begin))
         throw broken(`the tokens ${other} and ${i} with the same text`)
       slot = (slot + 1) & (slots - 1)
+      steps++
     }
-    table[slot] = i
+    table[slot] = i + 1
+  }
+  if (steps > mostSteps) checkCollidingTokens(tokens)
+}
+
+// FNV-1a of words. Small, so that the compiler is done with it early: a gate runs once a process.
+function hashOf(bytes: Uint8Array, begin: number, end: number): number {
+  let hash = 0x811c9dc5
+  let at = begin
+  for (; at + 4 <= end; at += 4) {
+    const word =
+      bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)
+    hash = Math.imul(hash ^ word, 0x01000193)
+  }
+  for (; at < end; at++) hash = Math.imul(hash ^ bytes[at]!, 0x01000193)
+  return hash ^ (hash >>> 15) // a product's low bits know nothing of a word's high ones
+}
+
+// Somebody has written a vocabulary whose hashes meet: V8's are seeded.
+function checkCollidingTokens({ bytes, length, littleEndian, lengthBytes }: GgufArray): void {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const seen = new Set<string>()
+  for (let i = 0, at = 0; i < length; i++) {
+    const size = view.getUint32(lengthBytes === 8 && !littleEndian ? at + 4 : at, littleEndian)
+    const token = text.toString('latin1', at + lengthBytes, at + lengthBytes + size)
+    if (size > 0 && seen.has(token)) throw broken(`the token ${i} with the text of another`)
+    seen.add(token)
+    at += lengthBytes + size
   }
 }
 

@@ -182,7 +182,7 @@ class FileSource implements Source {
   }
   upTo(end: number): Uint8Array {
     if (end <= this.#buffer.length) return this.#buffer
-    const wanted = Math.min(Math.max(end, this.#buffer.length * 2, 2 ** 20), this.fileBytes)
+    const wanted = Math.min(Math.max(end, this.#buffer.length * 2, 2 ** 22), this.fileBytes)
     if (wanted <= this.#buffer.length) return this.#buffer
     const grown = Buffer.allocUnsafe(wanted)
     this.#buffer.copy(grown)
@@ -367,10 +367,11 @@ class HeadReader {
     const length = this.#length(`items of ${what}`, this.#limits.arrayItems)
     const start = this.#at
     if (type === 'string') {
-      for (let i = 0; i < length; i++) {
+      for (let i = this.#skipStrings(length); i < length; i++) {
         const bytes = this.#length(`a string of ${what} in bytes`, this.#limits.stringBytes)
         this.#need(bytes, what)
         this.#at += bytes
+        i += this.#skipStrings(length - i - 1)
       }
     } else {
       this.#need(length * valueBytes[type], what)
@@ -386,6 +387,28 @@ class HeadReader {
       ),
       type,
     ]
+  }
+
+  // Goes over strings that are in memory and within the limit, and stops before the first that is not: a vocabulary has hundreds of
+  // thousands, and this is all that is done with them here. Returns how many they were.
+  #skipStrings(most: number): number {
+    const bytes = this.#bytes
+    const view = this.#view
+    const end = bytes.length
+    const longest = Math.min(this.#limits.stringBytes, this.#limits.headBytes)
+    const lengthBytes = this.#lengthBytes
+    const little = this.#little
+    let at = this.#at
+    let skipped = 0
+    for (; skipped < most && at + lengthBytes <= end; skipped++) {
+      const low = view.getUint32(lengthBytes === 8 && !little ? at + 4 : at, little)
+      if (lengthBytes === 8 && view.getUint32(little ? at + 4 : at, little) !== 0) break
+      const next = at + lengthBytes + low
+      if (low > longest || next > end || next > this.#limits.headBytes) break
+      at = next
+    }
+    this.#at = at
+    return skipped
   }
 
   #readAlignment(metadata: Map<string, GgufValue>): number {

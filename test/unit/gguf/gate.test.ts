@@ -11,7 +11,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { type GgufEntry, writeGguf } from '../../../lib/gguf/index.js'
+import { checkModelFile, type GgufEntry, writeGguf } from '../../../lib/gguf/index.js'
 import { type ErrorCode, loadModel } from '../../../lib/index.js'
 import { tinyModelParts } from '../../../scripts/make-tiny-model.mjs'
 import { expectCode } from '../../helpers/expect-code.js'
@@ -144,6 +144,28 @@ describe('models that would make native code abort', () => {
   ] as [string, Record<string, GgufEntry['value'] | undefined>][])('%s', async (title, changes) => {
     const path = variant(title.replaceAll(/\W+/g, '-'), changes)
     await expectCode('ERR_MODEL_FORMAT', () => loadModel(path))
+  })
+
+  // Of FNV-1a over words: the highest bits of two that are next to each other, turned around together, leave no trace in the product.
+  it('tokens whose hashes meet are checked like others', async () => {
+    const colliding = Array.from({ length: 1024 }, (_, number) =>
+      Array.from({ length: 10 }, (_, bit) =>
+        (number >> bit) & 1 ? 'aaa~aaa~' : 'aaa\x7faaa\x7f',
+      ).join(''),
+    )
+    const check = (name: string, last: string[], types: number[] | undefined) => {
+      const path = variant(name, {
+        'tokenizer.ggml.tokens': [...colliding, ...last],
+        'tokenizer.ggml.token_type': types,
+      })
+      const text = readFileSync(path, 'latin1').replaceAll('aaa\x7faaa\x7f', 'aaa\xfeaaa\xfe')
+      writeFileSync(path, text, 'latin1')
+      return checkModelFile(path)
+    }
+    const types = [...colliding.map(() => 1), 1, 6]
+    await check('colliding', ['x', '<0x41>'], types)
+    await expect(check('twice', [colliding[5]!, 'x'], undefined)).rejects.toThrow(/text of another/)
+    await expect(check('byte', ['x', '<0x-1>'], types)).rejects.toThrow(/byte token 1025/)
   })
 
   it('(14) a template of 2 MB is ERR_MODEL_LIMIT', async () => {
