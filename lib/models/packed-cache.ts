@@ -20,6 +20,8 @@ export interface PackedFile {
 /** Bytes that all files of packed weights may take together, unless `SOTTO_PACKED_CACHE` says otherwise. */
 const defaultLimit = 20 * 2 ** 30
 const suffix = '.packed'
+// Native code remembers beside a file that it was found whole, and by this one's time when it was last used.
+const checked = '.checked'
 // A file that its writer left behind is old; one that is being written is not.
 const abandonedMs = 60 * 60_000
 
@@ -43,7 +45,8 @@ export async function listPacked(): Promise<PackedFile[]> {
       .map(async (name) => {
         const path = join(folder, name)
         const about = await stat(path).catch(() => undefined)
-        return about && { path, bytes: about.size, usedAt: about.mtime }
+        const used = await stat(path + checked).catch(() => undefined)
+        return about && { path, bytes: about.size, usedAt: used?.mtime ?? about.mtime }
       }),
   )
   return files
@@ -54,9 +57,14 @@ export async function listPacked(): Promise<PackedFile[]> {
 /** Removes every file of packed weights. Models that use one keep their mapping. Returns what was removed. */
 export async function clearPacked(): Promise<PackedFile[]> {
   const files = await listPacked()
-  await Promise.all(files.map(({ path }) => rm(path, { force: true })))
+  await Promise.all(files.map(remove))
   await removePartial(0)
   return files
+}
+
+async function remove({ path }: PackedFile): Promise<void> {
+  await rm(path, { force: true })
+  await rm(path + checked, { force: true })
 }
 
 // What native code packs: pack.h in native/backends/cpu-kernels.
@@ -118,7 +126,7 @@ async function makeRoom(bytes: number): Promise<void> {
   let room = limit() - bytes
   for (const file of await listPacked()) {
     room -= file.bytes
-    if (room < 0) await rm(file.path, { force: true })
+    if (room < 0) await remove(file)
   }
 }
 

@@ -1,5 +1,6 @@
 import {
   copyFileSync,
+  existsSync,
   mkdtempSync,
   readdirSync,
   rmSync,
@@ -50,6 +51,7 @@ describe.runIf(systemInfo().cpu.kernels !== 'off')('packed weights', () => {
     expect(statSync(file!.path).mode & 0o77).toBe(0)
     const second = await answer()
     expect(second.kernels).toEqual(first.kernels)
+    expect(existsSync(`${file!.path}.checked`)).toBe(true)
     expect(second.text).toBe(inMemory.text)
     expect(first.text).toBe(inMemory.text)
     expect(await listPacked()).toMatchObject([{ path: file!.path, bytes: file!.bytes }])

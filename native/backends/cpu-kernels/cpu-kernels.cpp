@@ -181,10 +181,10 @@ void set_tensor(ggml_backend_buffer_t buffer, ggml_tensor * tensor, const void *
                 file->write(to, memory.get(), size_t(last - first) * size);
             }
         });
-    }
 #ifdef __linux__
-    drop_if_mapped(data, size);
+        drop_if_mapped(data, ggml_nbytes(tensor));
 #endif
+    }
 }
 
 void free_buffer(ggml_backend_buffer_t buffer) {

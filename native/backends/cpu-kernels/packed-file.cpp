@@ -1,6 +1,7 @@
 #include "packed-file.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include <algorithm>
@@ -154,6 +155,102 @@ template <typename Transfer, typename Byte> bool whole(Transfer transfer, int fd
 bool read_all(int fd, void * data, size_t size, uint64_t offset) { return whole(pread, fd, (char *) data, size, offset); }
 bool write_all(int fd, const void * data, size_t size, uint64_t offset) { return whole(pwrite, fd, (const char *) data, size, offset); }
 
+// What a check of all sums found whole. Whoever writes to a file, renames or replaces it by the means of a system changes its change time,
+// which nobody can set, or its inode. What is found whole stays so as long as they stay the same: in this boot, since after a crash of the
+// system pages may be missing that the file had. What no system notices, a disk that forgets, is found by the first load of the next boot;
+// the model's own file has no sums at all. Nor do the sums stop an attacker who can write here: these are not made to.
+struct record {
+    uint64_t dev, ino, size, tail_sum;
+    int64_t mtime[2], ctime[2];
+    char boot[40];
+    uint64_t sum;  // of what stands before it
+
+    bool operator==(const record & other) const { return memcmp(this, &other, sizeof(record)) == 0; }
+};
+
+#ifdef __APPLE__
+const timespec & mtime_of(const struct stat & about) { return about.st_mtimespec; }
+const timespec & ctime_of(const struct stat & about) { return about.st_ctimespec; }
+#else
+const timespec & mtime_of(const struct stat & about) { return about.st_mtim; }
+const timespec & ctime_of(const struct stat & about) { return about.st_ctim; }
+#endif
+
+record record_of(const struct stat & about, uint64_t tail_sum) {
+    record r;
+    memset(&r, 0, sizeof(r));
+    const timespec m = mtime_of(about), c = ctime_of(about);
+    r.dev = uint64_t(about.st_dev);
+    r.ino = uint64_t(about.st_ino);
+    r.size = uint64_t(about.st_size);
+    r.tail_sum = tail_sum;
+    r.mtime[0] = m.tv_sec, r.mtime[1] = m.tv_nsec;
+    r.ctime[0] = c.tv_sec, r.ctime[1] = c.tv_nsec;
+    const int fd = ::open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        if (!read_all(fd, r.boot, 36, 0)) {
+            r.boot[0] = 0;
+        }
+        close(fd);
+    }
+    r.sum = sum_of(&r, offsetof(record, sum));
+    return r;
+}
+
+// The file that remembers it, beside the packed one. Its own time says when that was last used: the packed file's stays what it is.
+class memory {
+    int fd;
+
+  public:
+    explicit memory(const std::string & path) : fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)) {
+        if (fd >= 0) {
+            futimens(fd, nullptr);
+        }
+    }
+    ~memory() {
+        if (fd >= 0) {
+            close(fd);
+        }
+    }
+    memory(const memory &) = delete;
+    memory & operator=(const memory &) = delete;
+
+    bool holds(const record & wanted) const {
+        record r;
+        return fd >= 0 && wanted.boot[0] && read_all(fd, &r, sizeof(r), 0) && r == wanted;
+    }
+
+    // Before a check. False: the packed file changed so lately, by this file system's clock, that the next change might leave it the same time.
+    bool begin(const struct stat & packed) {
+        struct stat now;
+        return fd >= 0 && ftruncate(fd, 0) == 0 && futimens(fd, nullptr) == 0 && fstat(fd, &now) == 0 &&
+               mtime_of(now).tv_sec - ctime_of(packed).tv_sec >= 3;
+    }
+
+    void keep(const record & whole) {
+        if (whole.boot[0]) {
+            write_all(fd, &whole, sizeof(whole), 0);
+        }
+    }
+};
+
+// The first token reads all of it: its pages are here by then, and in this process's tables.
+void bring(void * image, size_t size) {
+#ifdef __linux__
+#ifndef MADV_POPULATE_READ
+    constexpr int MADV_POPULATE_READ = 22;  // Linux 5.14
+#endif
+    constexpr size_t PIECE = 8 << 20;  // others want to change the address space too
+    for (size_t at = 0; at < size; at += PIECE) {
+        if (madvise((char *) image + at, std::min(PIECE, size - at), MADV_POPULATE_READ) != 0) {
+            break;
+        }
+    }
+#else
+    madvise(image, size, MADV_WILLNEED);
+#endif
+}
+
 std::string because(const char * what) { return std::string(what) + ": " + strerror(errno); }
 
 }  // namespace
@@ -254,11 +351,20 @@ const char * sotto_packed_file::read() {
     }
     image_ = image;
     size_ = h.image_size;
-    // Reading it all is what the first token would do anyway.
-    if (sums_of(image_, size_) != sums) {
-        return "is damaged";
+    memory of(path_ + ".checked");
+    const record known = record_of(about, h.tail_sum);
+    if (of.holds(known)) {
+        bring(image_, size_);
+    } else {
+        const bool settled = of.begin(about);
+        if (sums_of(image_, size_) != sums) {
+            return "is damaged";
+        }
+        struct stat after;
+        if (settled && fstat(file.fd, &after) == 0 && record_of(after, h.tail_sum) == known) {
+            of.keep(known);
+        }
     }
-    futimens(file.fd, nullptr);  // used now: who makes room removes the others first
     complete_ = true;
     return nullptr;
 }
@@ -301,6 +407,7 @@ bool sotto_packed_file::holds(const ggml_tensor * tensor, size_t size) {
         }
         mprotect(image_, size_, PROT_READ | PROT_WRITE);
         unlink(path_.c_str());
+        unlink((path_ + ".checked").c_str());
         return false;
     }
     entries_.push_back(wanted);

@@ -1,6 +1,7 @@
 // packed-file.h: packed weights in a side file: written once, while a model is first loaded, mapped read-only by every later load and
 // shared by all processes that map it. What such a file holds is checked before it is believed: its header, its list of tensors, and a sum
-// of every megabyte. The sums find damage, not an attacker: the file must lie where only its user writes.
+// of every megabyte. The sums find damage, not an attacker: the file must lie where only its user writes. That all sums were right is
+// remembered beside it (`.checked`) for as long as the system says that nobody has changed the file.
 //
 //     header       struct header, at 0
 //     image        the buffer, at 64 KiB: page-aligned on every system
