@@ -21,6 +21,15 @@ describe('chat in a pipe', () => {
     )
   })
 
+  it('says the same without speculation', async () => {
+    const talk = ['chat', real, '--temperature', '0', '--max-tokens', '24', '--context', '512']
+    const input = 'Say: one, two, three, one, two, three.\nSay it again.\n'
+    const alone = await runCli([...talk, '--no-speculation'], { input })
+    expect(alone).toMatchObject({ code: 0, stderr: '' })
+    expect(await runCli(talk, { input })).toEqual(alone)
+    expect(await runCli([...talk, '--draft', real], { input })).toEqual(alone)
+  })
+
   it('does what stands behind a slash', async () => {
     const { code, stdout } = await runCli(['chat', tiny, '--system', 'One.', '--max-tokens', '1'], {
       input: '/system\n/system Two.\n/system\nhi\n/reset\n/history\n/slip\n/help\n/exit\nnever\n',

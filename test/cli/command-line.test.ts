@@ -48,6 +48,7 @@ describe('the command line', () => {
       ['run', 'm', '--tempratur', '1'],
       /unknown option '--tempratur' \(Did you mean --temperature\?\).* \(ERR_OPTION_UNKNOWN\)/,
     ],
+    [['embed', 'm', '--no-speculation', 'hi'], /unknown option '--no-speculation'.*OPTION_UNKNOWN/],
     [['lst'], /unknown command 'lst' \(Did you mean list\?\).* \(ERR_OPTION_UNKNOWN\)/],
     [['run'], /missing required argument 'model'; see sotto run --help \(ERR_OPTION_INVALID\)/],
     [['inspect', 'a', 'b'], /too many arguments.* \(ERR_OPTION_INVALID\)/],

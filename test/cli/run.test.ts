@@ -218,6 +218,36 @@ describe('run', () => {
     )
   })
 
+  it.each([
+    [[]],
+    [['--draft', real]],
+    [['--no-speculation']],
+    [['--draft', real, '--no-speculation']],
+  ])('writes with %j what it writes one token at a time', async (options) => {
+    const ask = ['run', real, 'Repeat after me: red, green, blue, red, green, blue.']
+    const answer = async (...args: string[]) => {
+      const asked = [...ask, ...greedy, '--context', '512', '--max-tokens', '48', ...args]
+      return JSON.parse((await runCli([...asked, '--json'])).stdout)
+    }
+    const { text, usage } = await answer(...options)
+    expect(text).toBe((await answer('--no-speculation')).text)
+    // Whether proposals pay is measured while it runs: only that there are none can be said beforehand.
+    if (options.includes('--no-speculation')) expect(usage.tokensDrafted).toBe(0)
+  })
+
+  it.each([
+    [() => tiny, /vocabulary.* \(ERR_DRAFT_INVALID\)\n$/],
+    [() => '/nowhere/draft.gguf', /\/nowhere\/draft\.gguf.* \(ERR_MODEL_NOT_FOUND\)\n$/],
+  ])('refuses a draft model that does not fit or is not there', async (draft, reason) => {
+    for (const command of ['run', 'chat']) {
+      const { code, stdout, stderr } = await runCli([command, real, '--draft', draft()], {
+        input: 'hi\n',
+      })
+      expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+      expect(stderr).toMatch(reason)
+    }
+  })
+
   it('says so when the context cuts the answer off', async () => {
     const { code, stderr } = await runCli(['run', tiny, 'hi', '--context', '256', ...endless])
     expect(code).toBe(0)
