@@ -177,7 +177,8 @@ function llama({ shape = 'tiny', type = 'F32', template = 'chatml', seed = 1 }) 
   }
   for (let layer = 0; layer < layers; layer++) {
     const add = (name, dimensions) => {
-      const its = tensorType(type, name, dimensions[0], { layer, layers, tied })
+      const group = heads / kvHeads
+      const its = tensorType(type, name, dimensions[0], { layer, layers, group, tied })
       tensors.push(tensor(`blk.${layer}.${name}.weight`, dimensions, spread, its))
     }
     const ones = (name, size) => tensors.push(tensor(`blk.${layer}.${name}.weight`, [size], 'ones'))

@@ -117,13 +117,28 @@ const sensitive = (layer, layers) =>
   (layer - Math.floor(layers / 8)) % 3 === 2
 const fallback = { Q4_K: 'Q5_0', Q5_K: 'Q5_1', Q6_K: 'Q8_0' }
 
-/** The type of a tensor in a file of `type`, as llama.cpp's quantiser assigns it (Q4_0 files keep the Q8_0 output they always had here). */
-export function tensorType(type, name, columns, { layer = 0, layers = 1, tied = true } = {}) {
+// llama-quant.cpp, llama_tensor_get_type_impl: what a mixture gives more bits to.
+function mixedType(type, name, { layer, layers, group }) {
+  if (type.endsWith('_M') && /^(attn_v|ffn_down)$/.test(name) && sensitive(layer, layers))
+    return 'Q6_K'
+  if (type === 'IQ4_NL' && name === 'attn_v' && group >= 4) return 'Q5_K'
+  if (type === 'IQ4_NL' && name === 'ffn_down' && layer < Math.floor(layers / 8)) return 'Q5_K'
+  return type.replace(/_M$/, '')
+}
+
+/**
+ * The type of a tensor in a file of `type`, as llama.cpp's quantiser assigns it (Q4_0 files keep the Q8_0 output they always had here).
+ * `group`: query heads to a KV head.
+ */
+export function tensorType(
+  type,
+  name,
+  columns,
+  { layer = 0, layers = 1, group = 1, tied = true } = {},
+) {
   const output = name === 'output' || (name === 'token_embd' && tied)
-  let chosen = type.replace(/_M$/, '')
+  let chosen = mixedType(type, name, { layer, layers, group })
   if (output && type === 'Q4_0') chosen = 'Q8_0'
   else if (output && (type.includes('_K') || type === 'IQ4_NL')) chosen = 'Q6_K'
-  else if (type.endsWith('_M') && /^(attn_v|ffn_down)$/.test(name) && sensitive(layer, layers))
-    chosen = 'Q6_K'
   return columns % tensorTypes.get(chosen).blockSize === 0 ? chosen : fallback[chosen]
 }
