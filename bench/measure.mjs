@@ -1,11 +1,12 @@
 // measure.mjs: runs drivers in turn, each time in a fresh process, and makes rows of what they say.
 
-import { execFile } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
+import { text } from 'node:stream/consumers'
 import { here } from './paths.mjs'
 
-const execute = promisify(execFile)
+const patienceMs = 10 * 60_000 // the slowest run of a machine of two cores takes three minutes
 
 export function median(list) {
   const sorted = [...list].sort((a, b) => a - b)
@@ -16,12 +17,37 @@ export const round = (value) => Number(value.toPrecision(4))
 
 /** One task of one driver. The outcome is numbers by name, or `{ skipped: why }` from a driver that cannot. */
 async function inFreshProcess({ driver, task, options, environment }) {
-  const { stdout } = await execute(
+  const child = spawn(
     process.execPath,
     ['--expose-gc', join(here, 'child.mjs'), driver, task, JSON.stringify(options)],
-    { cwd: here, env: { ...process.env, ...environment }, maxBuffer: 2 ** 26 },
+    {
+      cwd: here,
+      env: { ...process.env, ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true, // a group of its own, so that the program a driver has started ends with it
+    },
   )
-  return JSON.parse(stdout.trim().split('\n').at(-1))
+  const kill = () => process.kill(-child.pid, 'SIGKILL')
+  const interrupted = () => {
+    kill()
+    process.exit(130)
+  }
+  let late = false
+  const alarm = setTimeout(() => {
+    late = true
+    kill()
+  }, patienceMs)
+  process.once('SIGINT', interrupted)
+  const [output, errors, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'exit'),
+  ])
+  process.off('SIGINT', interrupted)
+  clearTimeout(alarm)
+  if (late) throw new Error(`no figure within ${patienceMs / 60_000} minutes`)
+  if (code !== 0) throw new Error(errors.slice(-400))
+  return JSON.parse(output.trim().split('\n').at(-1))
 }
 
 /**
@@ -37,7 +63,7 @@ export async function interleaved(runs, repeats) {
       await run.before?.()
       const outcome = await inFreshProcess(run).catch((error) => {
         process.exitCode = 1
-        return { skipped: `failed: ${String(error.stderr || error.message).slice(-400)}` }
+        return { skipped: `failed: ${error.message}` }
       })
       if (outcome.skipped) {
         console.error(`${label}, ${run.task}: ${outcome.skipped}`)

@@ -1,6 +1,6 @@
 // models.mjs: the models that are measured: made when they are missing, and what a token of each costs.
 
-import { existsSync, mkdirSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { readGguf } from '../dist/gguf/index.js'
 import { listModels } from '../dist/index.js'
@@ -17,7 +17,11 @@ export async function model(name) {
   }
   mkdirSync(join(here, 'models'), { recursive: true })
   const path = join(here, 'models', `${shape}-${type}.gguf`)
-  if (!existsSync(path)) makeTinyModel(path, { shape, type })
+  if (!existsSync(path)) {
+    console.error(`Making ${name} …`)
+    // Under its name only when it is whole: 7 B take a minute, and somebody may stop it.
+    renameSync(makeTinyModel(`${path}.part`, { shape, type }), path)
+  }
   return describe(name, path)
 }
 

@@ -1,5 +1,5 @@
 // run.mjs: the bench: trials × drivers, each in a fresh process, interleaved, medians. Writes bench/results/<trial>.csv, the plots
-// and the README's table. `npm run bench -- [--quick] [--trial speed,load,…] [--repeats 5]`; README.md says which makes what.
+// and the README's tables. `npm run bench -- [--quick] [--trial speed,load,…] [--repeats 5]`; README.md says which makes what.
 
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -12,7 +12,8 @@ import { writeTables } from './table.mjs'
 const quickTrials = ['speed', 'batch', 'streams', 'load', 'contention', 'cache', 'speculation']
 const fullTrials = [
   ...quickTrials,
-  ...['prompt', 'generation', 'prefix', 'undisturbed', 'latency', 'embed', 'start', 'micro'],
+  ...['prompt', 'generation', 'widths', 'prefix'],
+  ...['undisturbed', 'latency', 'embed', 'start', 'micro'],
 ]
 
 const { values } = parseArgs({
@@ -38,9 +39,14 @@ for (const name of trials) {
   const begin = performance.now()
   const repeats = repeatsOf(name)
   const trial = (await import(`./trials/${name}.mjs`))[name]
-  const rows = await trial({ quick, repeats, threads, limits })
+  const rows = await trial({ quick, repeats, threads, limits }).catch((error) => {
+    console.error(`${name}:`, error) // the other trials have nothing to do with it
+    process.exitCode = 1
+    return []
+  })
   if (rows.length > 0) save(name, rows, { quick, limits, repeats })
   console.log(`${name}: ${((performance.now() - begin) / 1000).toFixed(0)} s`)
+  // After each, so that a bench that is stopped keeps what it has.
+  await drawPlots()
+  writeTables()
 }
-await drawPlots()
-writeTables()

@@ -6,18 +6,31 @@ import { upstream } from '../paths.mjs'
 
 const execute = promisify(execFile)
 
-async function batch({ model, threads, sequences, prompt, generate }) {
+/** Steps of each of `counts` sequences, in one process. */
+async function steps({ model, threads, counts, prompt, generate }) {
+  const contextSize = Math.max(...counts) * (prompt + generate + 64)
   const { stdout } = await execute(
     upstream('llama-batched-bench'),
     [
-      ...['-m', model, '-t', String(threads), '-c', String(sequences * (prompt + generate + 64))],
-      ...['-npp', String(prompt), '-ntg', String(generate), '-npl', String(sequences)],
+      ...['-m', model, '-t', String(threads), '-c', String(contextSize)],
+      ...['-npp', String(prompt), '-ntg', String(generate), '-npl', counts.join(',')],
       ...['--output-format', 'jsonl'],
     ],
     { maxBuffer: 2 ** 26 },
   )
-  const row = JSON.parse(stdout.split('\n').find((line) => line.startsWith('{')))
-  return { stepMs: (row.t_tg / generate) * 1000, tokensPerSecond: row.speed_tg }
+  return stdout
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line))
+    .map(({ t_tg, speed_tg }) => ({ stepMs: (t_tg / generate) * 1000, tokensPerSecond: speed_tg }))
 }
 
-export const tasks = { batch }
+const batch = async ({ sequences, ...options }) =>
+  (await steps({ ...options, counts: [sequences] }))[0]
+
+async function widths(options) {
+  const each = await steps(options)
+  return Object.fromEntries(options.counts.map((count, i) => [`stepMs${count}`, each[i].stepMs]))
+}
+
+export const tasks = { batch, widths }

@@ -1,6 +1,7 @@
 // sotto.mjs: ours, through the public package only.
 
 import { loadModel } from '../../dist/index.js'
+import { median } from '../measure.mjs'
 import { memory, promptTokens, sentences } from './prompts.mjs'
 import { latency } from './sotto-latency.mjs'
 import { speculation } from './sotto-speculation.mjs'
@@ -36,21 +37,33 @@ async function speed({ model: path, threads, prompt = 0, generate = 0, depth = 0
   return outcome
 }
 
-/** One step of so many sequences. */
-async function batch({ model: path, threads, sequences, prompt, generate }) {
-  const contextSize = sequences * (prompt + generate + 64)
-  const model = await open({ model: path, threads, contextSize, maxSequences: sequences })
-  const answer = (seed) =>
-    model.complete(promptTokens(prompt, seed), {
-      ...greedy,
-      maxTokens: generate,
-      reusePrefix: false,
-    }).result
+/** Steps of each of `counts` sequences, in one process. */
+async function steps({ model: path, threads, counts, prompt, generate }) {
+  const most = Math.max(...counts)
+  const contextSize = most * (prompt + generate + 64)
+  const model = await open({ model: path, threads, contextSize, maxSequences: most })
+  const options = { ...greedy, maxTokens: generate, reusePrefix: false }
   await model.complete(promptTokens(32, 99), { ...greedy, maxTokens: 4 }).result
-  const results = await Promise.all(Array.from({ length: sequences }, (_, i) => answer(i + 1)))
-  const rates = results.map(({ timings }) => timings.tokensPerSecond).sort((a, b) => a - b)
-  const rate = rates[Math.floor(rates.length / 2)]
-  return { stepMs: 1000 / rate, tokensPerSecond: rate * sequences }
+  const all = []
+  for (const count of counts) {
+    const answers = Array.from(
+      { length: count },
+      (_, i) => model.complete(promptTokens(prompt, i + 1), options).result,
+    )
+    const stepMs = median(
+      (await Promise.all(answers)).map(({ timings }) => 1000 / timings.tokensPerSecond),
+    )
+    all.push({ stepMs, tokensPerSecond: (count * 1000) / stepMs })
+  }
+  return all
+}
+
+const batch = async ({ sequences, ...options }) =>
+  (await steps({ ...options, counts: [sequences] }))[0]
+
+async function widths(options) {
+  const each = await steps(options)
+  return Object.fromEntries(options.counts.map((count, i) => [`stepMs${count}`, each[i].stepMs]))
 }
 
 /** So many readers at once, from their call to the last token of the last one. */
@@ -100,7 +113,7 @@ async function embed({ model: path, threads, texts: count }) {
   const start = performance.now()
   const vectors = await model.embed(texts)
   const seconds = (performance.now() - start) / 1000
-  return { textsPerSecond: vectors.length / seconds, vector: undefined }
+  return { textsPerSecond: vectors.length / seconds }
 }
 
 // An older package does not know the option that switches speculation off, and has nothing to switch off.
@@ -115,7 +128,7 @@ async function withoutSpeculation(task, options) {
   }
 }
 
-const speeds = { speed, batch, streams, load, prefix, embed }
+const speeds = { speed, batch, widths, streams, load, prefix, embed }
 export const tasks = {
   ...Object.fromEntries(
     Object.entries(speeds).map(([name, task]) => [

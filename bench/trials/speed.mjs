@@ -4,7 +4,7 @@ import { ofLimit } from '../limits.mjs'
 import { interleaved, rows } from '../measure.mjs'
 import { model } from '../models.mjs'
 
-const types = ['Q4_0', 'Q4_K_M', 'Q5_K_M', 'Q6_K', 'Q8_0', 'IQ4_NL', 'F16', 'BF16']
+export const types = ['Q4_0', 'Q4_K_M', 'Q5_K_M', 'Q6_K', 'Q8_0', 'IQ4_NL', 'F16', 'BF16']
 const every = (shape) => types.map((type) => `${shape} ${type}`)
 export const generated = { smol: 300, oneb: 64, qwen: 128, gemma: 64, sevenb: 24 }
 
