@@ -1,5 +1,5 @@
-// table.mjs: writes the README's table of figures, between its markers, from bench/results/quick/*.csv. A figure that was not measured
-// is a dash: nothing is typed in by hand.
+// table.mjs: writes the README's tables of figures, between their markers: of speed from bench/results/quick/*.csv, of what it is like to
+// have the engine in one's program from bench/results/*.csv. A figure that was not measured is a dash: nothing is typed in by hand.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -7,12 +7,10 @@ import { pathToFileURL } from 'node:url'
 import { root } from './paths.mjs'
 import { read } from './results.mjs'
 
-const [begin, end] = ['<!-- bench -->', '<!-- /bench -->']
-
 /** The cell of the one row of a trial that has these values. */
-function figure(trial, where, column) {
+function figure(trial, where, column, quick = true) {
   const matches = (row) => Object.entries(where).every(([name, value]) => row[name] === value)
-  return read(trial, true).rows.find(matches)?.[column]
+  return read(trial, quick).rows.find(matches)?.[column]
 }
 
 const shown = (value, format) => (value === undefined ? '–' : format(value))
@@ -156,6 +154,62 @@ function others() {
   )
 }
 
+const insideTrials = ['undisturbed', 'latency', 'prefix', 'embed', 'start']
+
+function inside() {
+  const whole = (trial, where, column) => figure(trial, where, column, false)
+  const shapes = (cell) => ['smol', 'oneb'].map((shape) => `${cell(`${shape} Q4_0`)} ${shape}`)
+  const kept = (condition) =>
+    shapes((model) => percent(whole('undisturbed', { model, condition }, 'tokensPerSecondOfPeer')))
+  const again = (driver) =>
+    shapes((model) => {
+      const of = (column) => whole('prefix', { model, driver }, column)
+      const share = of('sharedFirstTokenMs') / of('firstTokenMs')
+      return percent(Number.isNaN(share) ? undefined : share)
+    })
+  const latency = (column) => shown(whole('latency', {}, column), (v) => `${v.toFixed(1)} ms`)
+  const half = (column) =>
+    shown(whole('undisturbed', { condition: '4,000 tokens' }, column), (v) => `${v.toFixed(0)} µs`)
+  const texts = (driver) => rate(whole('embed', { driver }, 'textsPerSecond'))
+  const rows = [
+    [
+      'generation while the JS thread waits 50 ms of every 100 in a synchronous call, of itself undisturbed',
+      kept('JS waiting'),
+    ],
+    [
+      'the same while the JS thread computes, with a thread left for it (one less than there are cores)',
+      kept('one thread less, JS computing'),
+    ],
+    [
+      'the same while the JS thread computes, every core in use by the engine: a thread more than cores',
+      kept('JS computing'),
+    ],
+    ['event-loop delay p99 while generating, above idle', [latency('delayAboveIdleMs')]],
+    ['abort during a prefill of 4,000 tokens, p99', [latency('abortP99Ms')]],
+    [
+      'an answer of 4,000 tokens: JS thread a token, first and second half',
+      [half('firstHalfUs'), half('secondHalfUs')],
+    ],
+    ["first token of a prompt that shares 1,000 of 1,020 tokens, of the first's", again('sotto')],
+    ['the same of llama-server', again('llama-server')],
+    [
+      'all-MiniLM-L6-v2, texts a second: sotto; llama-server, node-llama-cpp, transformers.js (int8 ONNX)',
+      [
+        `**${texts('sotto')}**`,
+        ...['llama-server', 'node-llama-cpp', 'transformers'].map((driver) => texts(driver)),
+      ],
+    ],
+    [
+      '`npm start`, everything being set up, to the first character',
+      [ms(whole('start', {}, 'firstTokenMs'))],
+    ],
+  ]
+  return table(
+    ['what', 'measured'],
+    rows.map(([what, figures]) => [what, figures.join(', ')]),
+  )
+}
+
 function plots() {
   const titles = {
     prompt: 'Prompts of 512 tokens',
@@ -170,15 +224,27 @@ function plots() {
     .join('\n')
 }
 
-export function writeTables() {
-  const { machine } = read('speed', true)
-  if (!machine) return // nothing has been measured
-  const text = [`\`${machine}\``, speeds(), others(), plots()].join('\n\n')
-  const path = join(root, 'README.md')
-  const readme = readFileSync(path, 'utf8')
+/** The readme with `text` between the markers of a table. */
+function filled(readme, name, text) {
+  const [begin, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`]
   const [from, to] = [readme.indexOf(begin), readme.indexOf(end)]
   if (from < 0 || to < from) throw new Error(`Expected ${begin} and ${end} in README.md`)
-  writeFileSync(path, `${readme.slice(0, from + begin.length)}\n${text}\n${readme.slice(to)}`)
+  return `${readme.slice(0, from + begin.length)}\n${text}\n${readme.slice(to)}`
+}
+
+export function writeTables() {
+  const path = join(root, 'README.md')
+  const about = (trials, quick) =>
+    [...new Set(trials.map((trial) => read(trial, quick).machine).filter(Boolean))].map(
+      (machine) => `\`${machine}\``,
+    )
+  let readme = readFileSync(path, 'utf8')
+  const [machine] = about(['speed'], true)
+  if (machine) readme = filled(readme, 'bench', [machine, speeds(), others(), plots()].join('\n\n'))
+  const machines = about(insideTrials, false)
+  if (machines.length > 0)
+    readme = filled(readme, 'bench inside', [machines.join('\\\n'), inside()].join('\n\n'))
+  writeFileSync(path, readme)
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) writeTables()
