@@ -2,7 +2,6 @@
 
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { loadModel } from '../../dist/index.js'
-
 import { promptTokens } from './prompts.mjs'
 
 async function delayP99(action) {
@@ -31,7 +30,7 @@ export async function latency({ model: path, threads }) {
 
   const idle = await delayP99(() => new Promise((resolve) => setTimeout(resolve, 2000)))
   const busy = await delayP99(async () => {
-    const options = { maxTokens: 500, temperature: 0, ignoreEos: true }
+    const options = { maxTokens: 500, temperature: 0, ignoreEos: true, speculation: false }
     for await (const _ of model.complete(promptTokens(16, 5), options));
   })
   return {
