@@ -70,7 +70,8 @@ function installPeers() {
 export async function prepare() {
   const programs = ['llama-bench', 'llama-batched-bench', 'llama-server', 'llama-quantize']
   await buildUpstream(programs, '', native)
-  if (process.arch === 'x64') await buildUpstream(['llama-bench'], 'avx2', avx2)
+  if (process.arch === 'x64')
+    await buildUpstream(['llama-bench', 'llama-batched-bench'], 'avx2', avx2)
   buildProbes()
   installPeers()
 }

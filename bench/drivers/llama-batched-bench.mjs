@@ -7,10 +7,10 @@ import { upstream } from '../paths.mjs'
 const execute = promisify(execFile)
 
 /** Steps of each of `counts` sequences, in one process. */
-async function steps({ model, threads, counts, prompt, generate }) {
+async function steps({ model, threads, counts, prompt, generate, isa }) {
   const contextSize = Math.max(...counts) * (prompt + generate + 64)
   const { stdout } = await execute(
-    upstream('llama-batched-bench'),
+    upstream('llama-batched-bench', isa),
     [
       ...['-m', model, '-t', String(threads), '-c', String(contextSize)],
       ...['-npp', String(prompt), '-ntg', String(generate), '-npl', counts.join(',')],
