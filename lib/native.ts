@@ -30,6 +30,13 @@ export interface NativeSystemInfo {
   buildOptions: string[]
 }
 
+export interface NativeTensorType {
+  name: string
+  id: number
+  blockSize: number
+  blockBytes: number
+}
+
 export interface NativeThreadOptions {
   generation: number
   prompt: number
@@ -255,6 +262,7 @@ export interface NativeBinding {
     ): Promise<NativeModel>
   }
   systemInfo(): NativeSystemInfo
+  tensorTypes(): NativeTensorType[]
   setLogLevel(level: number): void
   shutdown(): void
 }

@@ -85,6 +85,22 @@ Napi::Value SystemInfo(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// tensorTypes(): NativeTensorType[]
+Napi::Value TensorTypes(const Napi::CallbackInfo& info) {
+  Napi::Array types = Napi::Array::New(info.Env());
+  for (int id = 0; id < GGML_TYPE_COUNT; ++id) {
+    const ggml_type type = static_cast<ggml_type>(id);
+    if (ggml_blck_size(type) == 0) continue;  // A number that ggml no longer uses.
+    Napi::Object entry = Napi::Object::New(info.Env());
+    entry.Set("name", ggml_type_name(type));
+    entry.Set("id", id);
+    entry.Set("blockSize", double(ggml_blck_size(type)));
+    entry.Set("blockBytes", double(ggml_type_size(type)));
+    types.Set(types.Length(), entry);
+  }
+  return types;
+}
+
 // setLogLevel(level: number): void
 Napi::Value SetLevel(const Napi::CallbackInfo& info) {
   const int32_t level = ReadInt(info[0], "level");
@@ -97,6 +113,7 @@ Napi::Value SetLevel(const Napi::CallbackInfo& info) {
 
 void DefineSystem(Napi::Env env, Napi::Object exports) {
   exports.Set("systemInfo", Napi::Function::New(env, Guarded<SystemInfo>, "systemInfo"));
+  exports.Set("tensorTypes", Napi::Function::New(env, Guarded<TensorTypes>, "tensorTypes"));
   exports.Set("setLogLevel", Napi::Function::New(env, Guarded<SetLevel>, "setLogLevel"));
 }
 
