@@ -13,4 +13,5 @@ export {
   type GgufValue,
   readGguf,
 } from './reader.js'
+export type { UrlOptions } from './source-url.js'
 export { type GgufEntry, type GgufTensorSource, tensorBytes, writeGguf } from './writer.js'

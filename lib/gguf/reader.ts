@@ -2,6 +2,7 @@
 // nothing else; a long array stays bytes until somebody asks for its items.
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { SottoError } from '../errors.js'
 import {
   magic,
@@ -11,6 +12,7 @@ import {
   valueBytes,
   valueTypes,
 } from './format.js'
+import { readFromUrl, type UrlOptions } from './source-url.js'
 
 /** What the reader accepts; each can be raised for a file that one trusts. */
 export interface GgufLimits {
@@ -153,8 +155,8 @@ function narrow(value: bigint): number | bigint {
   return Number.isSafeInteger(number) ? number : value
 }
 
-/** Bytes of the head, fetched as they are needed. */
-interface Source {
+/** @internal Bytes of the head, fetched as they are needed. */
+export interface Source {
   readonly fileBytes: number
   /** At least `end` bytes from the beginning of the file; fewer only at its end. */
   upTo(end: number): Uint8Array
@@ -198,10 +200,10 @@ class FileSource implements Source {
 }
 
 /**
- * Reads the head of a GGUF file: versions 1 to 3, either byte order, from a path or from bytes.
+ * Reads the head of a GGUF file: versions 1 to 3, either byte order, from a path, from bytes, or from a URL by range requests.
  *
  * Errors: `ERR_MODEL_FORMAT` (not GGUF, truncated, contradicts itself), `ERR_MODEL_VERSION`, `ERR_MODEL_LIMIT`,
- * `ERR_MODEL_UNSUPPORTED` (a tensor type this build does not know).
+ * `ERR_MODEL_UNSUPPORTED` (a tensor type this build does not know); from a URL also `ERR_DOWNLOAD_FAILED`, `ERR_ABORTED`.
  *
  * @example
  * ```ts
@@ -211,14 +213,17 @@ class FileSource implements Source {
  * ```
  */
 export async function readGguf(
-  source: string | Uint8Array,
+  source: string | URL | Uint8Array,
   limits?: Partial<GgufLimits>,
+  options: UrlOptions = {},
 ): Promise<GgufFile> {
-  if (typeof source !== 'string')
-    return new HeadReader(new BufferSource(source), { ...defaultLimits, ...limits }).read()
-  const descriptor = openSync(source, 'r')
+  const read = (from: Source) => new HeadReader(from, { ...defaultLimits, ...limits }).read()
+  if (source instanceof Uint8Array) return read(new BufferSource(source))
+  if (source instanceof URL && source.protocol !== 'file:')
+    return readFromUrl(source, options, read)
+  const descriptor = openSync(source instanceof URL ? fileURLToPath(source) : source, 'r')
   try {
-    return new HeadReader(new FileSource(descriptor), { ...defaultLimits, ...limits }).read()
+    return read(new FileSource(descriptor))
   } finally {
     closeSync(descriptor)
   }
