@@ -1,4 +1,4 @@
-import type { GgufEntry, GgufTensorSource } from '../lib/gguf/writer.js'
+import type { GgufEntry, GgufTensorSource } from '../lib/gguf/index.js'
 
 export interface TinyModelOptions {
   kind?: 'llama' | 'bert' | 'rerank' | 'lora'

@@ -1,6 +1,6 @@
 // random-blocks.mjs: quantised weights that mean nothing, with scales that keep activations finite. The same seed, the same bytes.
 
-import { tensorBytes } from '../dist/gguf/writer.js'
+import { tensorBytes } from '../dist/gguf/head-writer.js'
 
 /** Mulberry32: 32 bits of state, the same numbers everywhere. */
 export function randomNumbers(seed) {

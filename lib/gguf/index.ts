@@ -3,6 +3,7 @@
 export { type EstimateOptions, estimateMemory, type MemoryEstimate } from './estimate.js'
 export { type TensorType, tensorTypeNames, tensorTypes, type ValueType } from './format.js'
 export { checkModelFile, type GateOptions } from './gate.js'
+export { type GgufEntry, type TensorShape, tensorBytes } from './head-writer.js'
 export {
   defaultLimits,
   GgufArray,
@@ -14,4 +15,4 @@ export {
   readGguf,
 } from './reader.js'
 export type { UrlOptions } from './source-url.js'
-export { type GgufEntry, type GgufTensorSource, tensorBytes, writeGguf } from './writer.js'
+export { type GgufTensorSource, writeGguf } from './writer.js'
