@@ -7,7 +7,7 @@ import { nativeSpeculation, type Speculation, speculationRule } from './completi
 import { received, SottoError } from './errors.js'
 import { estimateMemory } from './gguf/estimate.js'
 import { checkModelFile } from './gguf/gate.js'
-import type { GgufFile } from './gguf/reader.js'
+import { checkModelFiles, type ModelFiles } from './gguf/shards.js'
 import { checkPaths, Model } from './model.js'
 import { type PackedPlace, packedPlace } from './models/packed-cache.js'
 import { resolveModel } from './models/store.js'
@@ -141,12 +141,13 @@ const cachedSequences = 24
 const mostDrafted = 15 // kMostDrafted in native/engine/speculation.h
 
 /**
- * Loads a model by name (see `sotto list` and the catalogue) or path (or all its shards' paths, in order).
+ * Loads a model by name (see `sotto list` and the catalogue), by the path of its file, its first shard (`…-00001-of-00005.gguf`) or its
+ * manifest, or by the paths of all its shards, in order.
  *
- * The file passes a memory-safe reader before native code opens it, and its memory is estimated before it is taken.
+ * Every file passes a memory-safe reader before native code opens any, and memory is estimated before it is taken.
  *
  * Errors: `ERR_MODEL_NOT_FOUND`, `ERR_OFFLINE`, `ERR_MODEL_UNREADABLE`, `ERR_MODEL_FORMAT`, `ERR_MODEL_LEGACY`,
- * `ERR_MODEL_VERSION`, `ERR_MODEL_LIMIT`, `ERR_MODEL_UNSUPPORTED`, `ERR_MODEL_MEMORY`, `ERR_MODEL_LOAD`,
+ * `ERR_MODEL_VERSION`, `ERR_MANIFEST_INVALID`, `ERR_MODEL_LIMIT`, `ERR_MODEL_UNSUPPORTED`, `ERR_MODEL_MEMORY`, `ERR_MODEL_LOAD`,
  * `ERR_ADAPTER_INVALID`, `ERR_DRAFT_INVALID`, `ERR_ABORTED`, `ERR_OPTION_INVALID`, `ERR_OPTION_UNKNOWN`, `ERR_NATIVE_MISSING`.
  *
  * @example
@@ -163,24 +164,15 @@ export async function loadModel(
   const options = checkOptions<LoadOptions>('options', given, loadRules)
   throwIfAborted(options.signal)
   const named = checkPaths(nameOrPath)
-  const paths = typeof named === 'string' ? allShards(await resolveModel(named)) : named
-  // Only the first file of a model says what the model is; the others hold tensors.
-  const files: GgufFile[] = []
-  for (const path of paths) files.push(await checkModelFile(path, { adapter: files.length > 0 }))
+  const files = await checkModelFiles(typeof named === 'string' ? await resolveModel(named) : named)
   for (const adapter of options.adapters ?? [])
     await checkModelFile(adapter.path, { adapter: true })
   const cacheType = readCacheType(options.cacheType)
   const draft = readDraft(options.draft)
-  const draftPaths = draft ? allShards(await resolveModel(draft.path)) : []
-  const draftFiles: GgufFile[] = []
-  for (const path of draftPaths)
-    draftFiles.push(await checkModelFile(path, { adapter: draftFiles.length > 0 }))
-  const needs = [files, draftFiles].flatMap((shards) =>
-    shards.map((file, index) => {
-      const contextSize = options.contextSize ?? defaultContext
-      const { weights, total } = estimateMemory(file, { contextSize, ...cacheType })
-      return index === 0 ? total : weights
-    }),
+  const draftFiles = draft ? await checkModelFiles(await resolveModel(draft.path)) : undefined
+  const contextSize = options.contextSize ?? defaultContext
+  const needs = [files, draftFiles].map((model) =>
+    model ? estimateMemory(model.whole, { contextSize, ...cacheType }).total : 0,
   )
   checkMemory(
     needs.reduce((sum, bytes) => sum + bytes),
@@ -190,9 +182,9 @@ export async function loadModel(
 
   const { cpu } = native().systemInfo()
   const firstGuess = resolveThreads(options.threads, cpu, undefined)
-  const packed = await packedFor(paths, files, options)
+  const packed = await packedFor(files, options)
   const nativeOptions: NativeModelOptions = {
-    paths,
+    paths: files.paths,
     gpuLayers: options.gpuLayers ?? -1,
     devices: options.devices ?? [],
     mmap: options.mmap ?? true,
@@ -216,8 +208,8 @@ export async function loadModel(
     prefixCache: options.prefixCache ?? true,
     pooling: options.pooling ?? 'auto',
     speculation: nativeSpeculation(options.speculation ?? 'auto'),
-    draftPaths,
-    draftPackedPath: (await packedFor(draftPaths, draftFiles, options)).path,
+    draftPaths: draftFiles?.paths ?? [],
+    draftPackedPath: (await packedFor(draftFiles, options)).path,
     draftTokens: draft?.maxTokens ?? mostDrafted,
     threads: firstGuess,
   }
@@ -270,7 +262,7 @@ export async function loadModel(
         setTimeout(() => void improve().catch(() => {}), 200).unref()
       }
     }
-    return new Model(loaded, router, { ...info, path: paths[0]!, threads: inUse })
+    return new Model(loaded, router, { ...info, path: files.paths[0]!, threads: inUse })
   } catch (error) {
     throw thrown ? thrown.error : fromNative(error)
   } finally {
@@ -279,22 +271,17 @@ export async function loadModel(
 }
 
 async function packedFor(
-  paths: string[],
-  files: GgufFile[],
+  model: ModelFiles | undefined,
   options: Partial<LoadOptions>,
 ): Promise<PackedPlace> {
-  if (options.packedCache === false || options.mmap === false || options.kernels === 'upstream')
+  if (
+    !model ||
+    options.packedCache === false ||
+    options.mmap === false ||
+    options.kernels === 'upstream'
+  )
     return { path: '', problem: '' }
-  return packedPlace(paths, files)
-}
-
-/** Every shard of a model whose first one is named: native code finds them by itself, and none may get there unseen. */
-function allShards(path: string): string[] {
-  const [, stem, count] = /^(.*)-00001-of-(\d{5})\.gguf$/s.exec(path) ?? []
-  if (stem === undefined) return [path]
-  return Array.from({ length: Number(count) }, (_, index) => {
-    return `${stem}-${String(index + 1).padStart(5, '0')}-of-${count}.gguf`
-  })
+  return packedPlace(model.paths, model.files)
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {

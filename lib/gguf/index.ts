@@ -4,6 +4,7 @@ export { type EstimateOptions, estimateMemory, type MemoryEstimate } from './est
 export { type TensorType, tensorTypeNames, tensorTypes, type ValueType } from './format.js'
 export { checkModelFile, type GateOptions } from './gate.js'
 export { type GgufEntry, type TensorShape, tensorBytes } from './head-writer.js'
+export { type Manifest, type ManifestShard, readManifest } from './manifest.js'
 export {
   defaultLimits,
   GgufArray,
@@ -14,5 +15,6 @@ export {
   type GgufValue,
   readGguf,
 } from './reader.js'
+export { checkModelFiles, type ModelFiles, type ShardTensor } from './shards.js'
 export type { UrlOptions } from './source-url.js'
 export { type GgufTensorSource, writeGguf } from './writer.js'

@@ -1,9 +1,10 @@
-// inspect.ts: sotto inspect: what a model file says of itself. Needs no native code, and shows also what that would refuse.
+// inspect.ts: sotto inspect: what a model says of itself, all of its shards together. Needs no native code, and shows also what that
+// would refuse.
 
 import { SottoError } from '../../errors.js'
 import { estimateMemory, type MemoryEstimate } from '../../gguf/estimate.js'
-import { checkModelFile } from '../../gguf/gate.js'
 import { GgufArray, type GgufFile, type GgufScalar, type GgufValue } from '../../gguf/reader.js'
+import { checkModelFiles } from '../../gguf/shards.js'
 import { resolveModel } from '../../models/store.js'
 import { type ExitCode, exitCodes } from '../exit-code.js'
 import { write, writeJson } from '../output.js'
@@ -27,12 +28,12 @@ export async function inspect(nameOrPath: string, flags: InspectFlags): Promise<
     )
   }
   const path = await resolveModel(nameOrPath)
-  const file = await checkModelFile(path, { adapter: true })
+  const { paths, whole: file } = await checkModelFiles(path, { adapter: true })
   const verdict = await judge(path, file)
   const memory = verdict.loads ? estimateMemory(file, { contextSize: flags.context }) : undefined
-  if (flags.json) await writeJson(asJson(path, file, verdict, memory))
+  if (flags.json) await writeJson(asJson(path, paths, file, verdict, memory))
   else
-    for (const line of asText(path, file, verdict, memory, flags.tensors))
+    for (const line of asText(path, paths, file, verdict, memory, flags.tensors))
       await write(`${printable(line)}\n`)
   return exitCodes.ok
 }
@@ -46,7 +47,7 @@ async function judge(path: string, file: GgufFile): Promise<Verdict> {
     }
   }
   try {
-    await checkModelFile(path)
+    await checkModelFiles(path)
     return { loads: true }
   } catch (error) {
     if (!(error instanceof SottoError)) throw error
@@ -56,13 +57,14 @@ async function judge(path: string, file: GgufFile): Promise<Verdict> {
 
 function* asText(
   path: string,
+  paths: string[],
   file: GgufFile,
   verdict: Verdict,
   memory: MemoryEstimate | undefined,
   tensors = false,
 ): Generator<string> {
   yield path
-  yield `GGUF version ${file.version}, ${file.byteOrder} endian, ${size(file.fileBytes)}`
+  yield `GGUF version ${file.version}, ${file.byteOrder} endian, ${size(file.fileBytes)}${paths.length > 1 ? ` in ${paths.length} shards` : ''}`
   yield ''
   for (const [key, value] of file.metadata) yield `${key} = ${shown(value)}`
   yield ''
@@ -111,13 +113,14 @@ function shownNumber(value: number | bigint | boolean): string {
 
 function asJson(
   path: string,
+  paths: string[],
   file: GgufFile,
   verdict: Verdict,
   memory: MemoryEstimate | undefined,
 ): object {
   const { metadata, types: _, ...rest } = file
   const values = Object.fromEntries([...metadata].map(([key, value]) => [key, jsonValue(value)]))
-  return { path, ...rest, metadata: values, memory, ...verdict }
+  return { path, paths, ...rest, metadata: values, memory, ...verdict }
 }
 
 // A vocabulary would be megabytes; 64-bit integers do not fit JSON's numbers.

@@ -32,6 +32,12 @@ export async function fetchLocal(
   { target, progress, reserve }: Fetch,
 ): Promise<undefined> {
   const file = await checkModelFile(path)
+  if (Number(file.metadata.get('split.count')) > 1) {
+    throw new SottoError(
+      'ERR_SOURCE_INVALID',
+      `Expected a model in one file, received a shard: "sotto merge ${path} <out.gguf>" makes one of all`,
+    )
+  }
   const { size } = await stat(path)
   if (size !== file.fileBytes)
     throw new SottoError('ERR_MODEL_FORMAT', `Expected ${path} to stay as it is while it is copied`)
