@@ -17,7 +17,7 @@ const allowed = {
   errors: [],
   options: ['errors'],
   native: ['errors'],
-  gguf: ['errors'],
+  gguf: ['errors', 'options'],
   models: ['errors', 'options', 'gguf'],
   core: ['errors', 'options', 'native', 'gguf', 'models'],
   cli: ['errors', 'options', 'gguf', 'models', 'core'],

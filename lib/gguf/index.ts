@@ -1,10 +1,12 @@
 // index.ts: the public face of sotto/gguf: re-exports and nothing else.
 
+export type { CopyOptions, CopyProgress } from './copy.js'
 export { type EstimateOptions, estimateMemory, type MemoryEstimate } from './estimate.js'
 export { type TensorType, tensorTypeNames, tensorTypes, type ValueType } from './format.js'
 export { checkModelFile, type GateOptions } from './gate.js'
 export { type GgufEntry, type TensorShape, tensorBytes } from './head-writer.js'
 export { type Manifest, type ManifestShard, readManifest } from './manifest.js'
+export { type MergeOptions, mergeModel } from './merger.js'
 export {
   defaultLimits,
   GgufArray,
@@ -17,4 +19,5 @@ export {
 } from './reader.js'
 export { checkModelFiles, type ModelFiles, type ShardTensor } from './shards.js'
 export type { UrlOptions } from './source-url.js'
+export { type SplitOptions, type SplitResult, splitModel } from './splitter.js'
 export { type GgufTensorSource, writeGguf } from './writer.js'
