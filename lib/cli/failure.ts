@@ -51,7 +51,12 @@ function usageError(error: CommanderError, command: string | undefined): SottoEr
   })
 }
 
-const flags: Record<string, string> = { contextSize: '--context', grammar: '--grammar-file' }
+const flags: Record<string, string> = {
+  contextSize: '--context',
+  folder: '--out',
+  grammar: '--grammar-file',
+  maxBytes: '--max-size',
+}
 
 // The library speaks of options.maxTokens where the user wrote --max-tokens.
 function inTheWordsOfTheShell(message: string): string {

@@ -16,6 +16,16 @@ export function decimal(text: string): number {
   return value
 }
 
+/** `2GB`, `500 MB`, `1.5GiB`, or bytes. */
+export function bytes(text: string): number {
+  const [, number, prefix = '', binary] = /^([\d.]+)\s*([kMGT]?)(i?)B?$/i.exec(text.trim()) ?? []
+  const value =
+    Number(number) * (binary ? 1024 : 1000) ** ' kmgt'.indexOf(prefix.toLowerCase() || ' ')
+  if (!Number.isFinite(value) || value < 1)
+    throw new InvalidArgumentError('Expected a size such as 2GB.')
+  return Math.floor(value)
+}
+
 export function threads(text: string): number | 'auto' {
   return text === 'auto' ? 'auto' : integer(text)
 }

@@ -4,10 +4,10 @@
 import { readFileSync } from 'node:fs'
 import { Argument, Command, Option } from 'commander'
 import type { ExitCode } from './exit-code.js'
-import { collect, decimal, integer, threads } from './option-values.js'
+import { bytes, collect, decimal, integer, threads } from './option-values.js'
 
 const epilogue = `
-Models are names from "sotto list" or paths of GGUF files. Answers go to stdout, everything else to stderr.
+Models are names from "sotto list" or paths of GGUF files, first shards or manifests. Answers go to stdout, everything else to stderr.
 
 Exit codes:
   0    ok
@@ -91,6 +91,28 @@ function addModels(program: Command, done: (code: ExitCode) => void): void {
     )
 }
 
+function addShards(program: Command, done: (code: ExitCode) => void): void {
+  program
+    .command('split <model>')
+    .description('cut a model between its layers into shards, one a layer unless told otherwise')
+    .addOption(new Option('--shards <n>', 'how many').argParser(integer).conflicts('maxSize'))
+    .option('--max-size <size>', 'most bytes of a shard, such as 2GB', bytes)
+    .option('--names <pattern>', 'file names such as layer-%02d.bin, and a manifest with them')
+    .option('--out <folder>', 'where they go', '.')
+    .option('--json', 'print JSON')
+    .action(async (model, options) =>
+      done(await (await import('./commands/split.js')).split(model, options)),
+    )
+  program
+    .command('merge <files...>')
+    .usage('<first shard | manifest | all shards…> <out.gguf> [options]')
+    .description('make one file of the shards of a model')
+    .option('--json', 'print JSON')
+    .action(async (files, options) =>
+      done(await (await import('./commands/merge.js')).merge(files, options)),
+    )
+}
+
 function addAnswers(program: Command, done: (code: ExitCode) => void): void {
   addSampling(addSpeculation(addLoading(program.command('run <model> [prompt...]'))))
     .description('answer one prompt, from the arguments or (none, or "-") from stdin')
@@ -146,6 +168,7 @@ export function makeProgram(done: (code: ExitCode) => void): Command {
     })
   addAnswers(program, done)
   addModels(program, done)
+  addShards(program, done)
   program
     .command('system')
     .description('processor, devices, versions and folders')

@@ -15,6 +15,8 @@ describe('the command line', () => {
       'chat',
       'embed',
       'inspect',
+      'split',
+      'merge',
       'system',
       '130',
     ]) {
@@ -27,14 +29,22 @@ describe('the command line', () => {
     expect(await runCli(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
   })
 
-  it.each(['pull', 'list', 'remove', 'run', 'chat', 'embed', 'inspect', 'system'])(
-    'explains %s',
-    async (command) => {
-      const { code, stdout } = await runCli([command, '--help'])
-      expect(code).toBe(0)
-      expect(stdout).toContain(`Usage: sotto ${command}`)
-    },
-  )
+  it.each([
+    'pull',
+    'list',
+    'remove',
+    'run',
+    'chat',
+    'embed',
+    'inspect',
+    'split',
+    'merge',
+    'system',
+  ])('explains %s', async (command) => {
+    const { code, stdout } = await runCli([command, '--help'])
+    expect(code).toBe(0)
+    expect(stdout).toContain(`Usage: sotto ${command}`)
+  })
 
   it('prints the help to stderr and exits 2 without a command', async () => {
     const { code, stdout, stderr } = await runCli([])
