@@ -57,7 +57,7 @@ export async function checkModelFiles(
     throw new SottoError('ERR_OPTION_INVALID', 'Expected at least one path, received none')
   const first = await checkModelFile(path, options)
   const count = Math.max(1, shardNumber(first, splitKeys.count) ?? 1)
-  const paths = listed ?? siblings(path, count)
+  const paths = listed ?? siblings(path, first, count)
   if (paths.length !== count)
     throw apart(`${paths.length} files and ${splitKeys.count} ${count} in the first`)
   const files = [first]
@@ -85,8 +85,10 @@ function shardNumber(file: GgufFile, key: string): number | undefined {
 }
 
 // Upstream finds the others by name too; a missing one would be reported deep inside.
-function siblings(path: string, count: number): string[] {
+function siblings(path: string, first: GgufFile, count: number): string[] {
   if (count === 1) return [path]
+  const index = shardNumber(first, splitKeys.no) ?? 0
+  if (index > 0) throw apart(`shard ${index + 1} of ${count}: name the first one`)
   const [, stem, ofCount] = /^(.*)-00001-of-(\d{5})\.gguf$/s.exec(path) ?? []
   if (stem === undefined || Number(ofCount) !== count) {
     throw apart(

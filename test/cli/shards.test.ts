@@ -56,6 +56,21 @@ describe('split and merge', () => {
     expect(JSON.parse(two.stdout).paths.length).toBeGreaterThan(1)
   })
 
+  it('inspect shows a shard alone, and why it does not load', async () => {
+    await runCli(['split', tiny, '--out', folder])
+    const [first, second] = [1, 2].map((i) => join(folder, `tiny-0000${i}-of-00002.gguf`))
+    const inspect = async (path: string) =>
+      JSON.parse((await runCli(['inspect', path, '--json'])).stdout)
+    expect(await inspect(second!)).toMatchObject({ loads: false, code: 'ERR_MODEL_FORMAT' })
+    expect((await runCli(['inspect', second!])).stdout).toMatch(/Does not load: .*name the first/)
+    rmSync(second!)
+    const { loads, code, paths } = await inspect(first!)
+    expect({ loads, code, paths }).toEqual({
+      ...{ loads: false, code: 'ERR_MODEL_NOT_FOUND' },
+      paths: [first],
+    })
+  })
+
   it('pull takes no single shard into the store', async () => {
     await runCli(['split', tiny, '--out', folder])
     const { code, stderr } = await runCli(['pull', join(folder, 'tiny-00001-of-00002.gguf')], {

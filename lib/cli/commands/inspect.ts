@@ -3,6 +3,8 @@
 
 import { SottoError } from '../../errors.js'
 import { estimateMemory, type MemoryEstimate } from '../../gguf/estimate.js'
+import { checkModelFile } from '../../gguf/gate.js'
+import { isManifest } from '../../gguf/manifest.js'
 import { GgufArray, type GgufFile, type GgufScalar, type GgufValue } from '../../gguf/reader.js'
 import { checkModelFiles } from '../../gguf/shards.js'
 import { resolveModel } from '../../models/store.js'
@@ -28,7 +30,7 @@ export async function inspect(nameOrPath: string, flags: InspectFlags): Promise<
     )
   }
   const path = await resolveModel(nameOrPath)
-  const { paths, whole: file } = await checkModelFiles(path, { adapter: true })
+  const { paths, file } = await look(path)
   const verdict = await judge(path, file)
   const memory = verdict.loads ? estimateMemory(file, { contextSize: flags.context }) : undefined
   if (flags.json) await writeJson(asJson(path, paths, file, verdict, memory))
@@ -36,6 +38,17 @@ export async function inspect(nameOrPath: string, flags: InspectFlags): Promise<
     for (const line of asText(path, paths, file, verdict, memory, flags.tensors))
       await write(`${printable(line)}\n`)
   return exitCodes.ok
+}
+
+// A shard without its siblings is shown alone; the verdict says what is missing.
+async function look(path: string): Promise<{ paths: string[]; file: GgufFile }> {
+  try {
+    const { paths, whole } = await checkModelFiles(path, { adapter: true })
+    return { paths, file: whole }
+  } catch (error) {
+    if (isManifest(path)) throw error
+    return { paths: [path], file: await checkModelFile(path, { adapter: true }) }
+  }
 }
 
 async function judge(path: string, file: GgufFile): Promise<Verdict> {
