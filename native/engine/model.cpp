@@ -163,6 +163,7 @@ std::shared_ptr<const Model> Model::Load(const ModelOptions& options, const std:
   if (abort) throw Error(ErrorCode::kAborted, "Loading was aborted");
 
   KernelInfo kernel_info = kernels.Loaded();
+  ReturnFreedMemory();  // the loader's copy of the metadata
   for (const AdapterOptions& adapter : options.adapters) {
     model->adapters_.push_back(
         Explained(ErrorCode::kAdapterInvalid, "Could not load the LoRA adapter " + adapter.path,
