@@ -4,10 +4,17 @@ import { join } from 'node:path'
 import { here } from './paths.mjs'
 import { must } from './prepare.mjs'
 
-/** `{ memory, int8, bf16, f32, … }` in bytes and operations a second, of 1 thread and of as many as are measured. */
-export function measureLimits(threads) {
+/**
+ * `{ memory, int8, bf16, f32, … }` in bytes and operations a second, of 1 thread and of as many as are measured. A limit is the most that
+ * was ever seen: `known` is what earlier probes of this run said, since somebody else may have had the machine for these seconds.
+ */
+export function measureLimits(threads, known = {}) {
   const [one, all] = JSON.parse(must(join(here, 'build', 'limits'), [String(threads)]))
-  return { one, all }
+  const most = (of, before = {}) =>
+    Object.fromEntries(
+      Object.entries(of).map(([name, value]) => [name, Math.max(value, before[name] ?? 0)]),
+    )
+  return { one: most(one, known.one), all: most(all, known.all) }
 }
 
 // The unit that computes the products of a weight type at best.

@@ -34,9 +34,11 @@ const repeatsOf = (trial) =>
 
 await prepare()
 const threads = availableParallelism()
-const limits = measureLimits(threads)
+let limits
+for (let i = 0; i < 3; i++) limits = measureLimits(threads, limits)
 for (const name of trials) {
   const begin = performance.now()
+  limits = measureLimits(threads, limits)
   const repeats = repeatsOf(name)
   const trial = (await import(`./trials/${name}.mjs`))[name]
   const rows = await trial({ quick, repeats, threads, limits }).catch((error) => {
