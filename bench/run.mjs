@@ -13,7 +13,7 @@ const quickTrials = ['speed', 'batch', 'streams', 'load', 'contention', 'cache',
 const fullTrials = [
   ...quickTrials,
   ...['prompt', 'generation', 'widths', 'prefix'],
-  ...['undisturbed', 'latency', 'embed', 'start', 'micro'],
+  ...['undisturbed', 'latency', 'embed', 'start', 'micro', 'shards'],
 ]
 
 const { values } = parseArgs({

@@ -2,7 +2,7 @@
 // a real model with weights that mean nothing (speed does not depend on values). The same options give the same bytes.
 //
 //   node scripts/make-tiny-model.mjs tiny.gguf [--kind llama|bert|rerank|lora|mamba] [--template chatml|tools|none]
-//   node scripts/make-tiny-model.mjs smol.gguf --shape words|experts|smol|oneb|qwen|gemma|sevenb --type Q4_0|Q4_K_M|Q5_K_M|Q6_K|Q8_0|IQ4_NL|F16|BF16
+//   node scripts/make-tiny-model.mjs smol.gguf --shape words|experts|smol|oneb|qwen|gemma|sevenb|fifteenb --type Q4_0|Q4_K_M|Q5_K_M|Q6_K|Q8_0|IQ4_NL|F16|BF16
 
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'

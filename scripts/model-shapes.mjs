@@ -92,6 +92,17 @@ export const shapes = {
     context: 8192,
     untied: true,
   },
+  // 67 layers of Mistral 7B: 14.9 B parameters
+  fifteenb: {
+    layers: 67,
+    width: 4096,
+    heads: 32,
+    kvHeads: 8,
+    feedForward: 14336,
+    vocabulary: 32000,
+    context: 8192,
+    untied: true,
+  },
 }
 
 /** llama.cpp's numbers of file types. */

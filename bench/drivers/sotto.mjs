@@ -1,5 +1,7 @@
 // sotto.mjs: ours, through the public package only.
 
+import { readFileSync } from 'node:fs'
+import { splitModel } from '../../dist/gguf/index.js'
 import { loadModel } from '../../dist/index.js'
 import { median } from '../measure.mjs'
 import { memory, promptTokens, sentences } from './prompts.mjs'
@@ -92,6 +94,26 @@ async function load({ model: path, threads, contextSize }) {
   return { openMs: end - start, loadMs, processMs: end, ...(await memory()) }
 }
 
+/** Load, first token and generation of a model that may be large, and the memory before and after it has been read. */
+async function generation({ generate, ...options }) {
+  const start = performance.now()
+  const model = await open(options)
+  const loadMs = performance.now() - start
+  const { rssMb: loadedRssMb } = await memory()
+  const stream = model.complete(promptTokens(4), { ...greedy, maxTokens: generate })
+  const { timings } = await stream.result
+  const { firstTokenMs, tokensPerSecond } = timings
+  return { loadMs, firstTokenMs, tokensPerSecond, loadedRssMb, ...(await memory()) }
+}
+
+async function split({ model: path, folder }) {
+  const start = performance.now()
+  const { bytes } = await splitModel(path, { folder })
+  const seconds = (performance.now() - start) / 1000
+  const peak = /^VmHWM:\s+(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))
+  return { seconds, mbPerSecond: bytes / 1e6 / seconds, peakRssMb: Number(peak[1]) / 1024 }
+}
+
 /** The first token of a long prompt, and of another that begins alike. */
 async function prefix({ model: path, threads, shared, own }) {
   const model = await open({ model: path, threads, contextSize: 4 * (shared + own) })
@@ -128,7 +150,7 @@ async function withoutSpeculation(task, options) {
   }
 }
 
-const speeds = { speed, batch, widths, streams, load, prefix, embed }
+const speeds = { speed, batch, widths, streams, load, generation, prefix, embed }
 export const tasks = {
   ...Object.fromEntries(
     Object.entries(speeds).map(([name, task]) => [
@@ -136,6 +158,7 @@ export const tasks = {
       (options) => withoutSpeculation(task, options),
     ]),
   ),
+  split,
   latency,
   undisturbed,
   speculation,
