@@ -9,6 +9,7 @@ export type {
   ToolDefinition,
 } from './chat.js'
 export type { CompletionOptions, GenerationOptions, Prompt, Speculation } from './completion.js'
+export { type DigestOptions, type DigestProgress, digestFile, type FileDigest } from './digest.js'
 export type { EmbeddingOptions, RankedDocument, RerankOptions } from './embedding.js'
 export { type ErrorCode, errorCodes, SottoError } from './errors.js'
 export { type CacheType, type LoadOptions, loadModel } from './load.js'

@@ -37,6 +37,12 @@ export interface NativeTensorType {
   blockBytes: number
 }
 
+export interface NativeFileDigest {
+  /** 64 hex digits, lower case. */
+  sha256: string
+  bytes: number
+}
+
 export interface NativeThreadOptions {
   generation: number
   prompt: number
@@ -264,6 +270,11 @@ export interface NativeBinding {
   systemInfo(): NativeSystemInfo
   tensorTypes(): NativeTensorType[]
   setLogLevel(level: number): void
+  hashFile(
+    path: string,
+    onProgress: ((fraction: number) => void) | undefined,
+    abort: NativeAbortFlag,
+  ): Promise<NativeFileDigest>
   shutdown(): void
 }
 

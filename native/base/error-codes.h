@@ -14,6 +14,7 @@
   X(kModelClosed, "ERR_MODEL_CLOSED")                   \
   X(kModelLoad, "ERR_MODEL_LOAD")                       \
   X(kModelMemory, "ERR_MODEL_MEMORY")                   \
+  X(kModelUnreadable, "ERR_MODEL_UNREADABLE")           \
   X(kModelUnsupported, "ERR_MODEL_UNSUPPORTED")         \
   X(kOptionInvalid, "ERR_OPTION_INVALID")               \
   X(kPromptInvalid, "ERR_PROMPT_INVALID")               \

@@ -1,6 +1,7 @@
 #include "binding/environment.h"
 
 #include "binding/abort-flag.h"
+#include "binding/integrity.h"
 #include "binding/model-handle.h"
 #include "binding/model-wrap.h"
 #include "binding/system.h"
@@ -40,6 +41,7 @@ Environment::Environment(Napi::Env env, Napi::Object exports) : env_(env) {
   exports.Set("Model", model);
   exports.Set("shutdown", Napi::Function::New(env, shutdown, "shutdown"));
   DefineSystem(env, exports);
+  DefineIntegrity(env, exports);
   napi_add_env_cleanup_hook(env, OnCleanup, this);
 }
 

@@ -1,4 +1,4 @@
-// progress.h: how far a load is, from a libuv thread to a JavaScript callback, at most once a percent; and, on the way, the news
+// progress.h: how far a load or another long job is, from a libuv thread to a JavaScript callback, at most once a percent; and, on the way, the news
 // that the environment is going: Node waits for running jobs before it calls cleanup hooks, but turns its event loop while
 // it waits, and there it shows that JavaScript cannot run any more. Otherwise worker.terminate() would wait for the whole load.
 #pragma once
