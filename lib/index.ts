@@ -37,3 +37,10 @@ export {
   type ToolCallPart,
   type Usage,
 } from './token-stream.js'
+export {
+  type ManifestOptions,
+  makeManifest,
+  type VerifiedFile,
+  type VerifyOptions,
+  verifyModel,
+} from './verify.js'

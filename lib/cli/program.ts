@@ -113,6 +113,28 @@ function addShards(program: Command, done: (code: ExitCode) => void): void {
     )
 }
 
+function addIntegrity(program: Command, done: (code: ExitCode) => void): void {
+  program
+    .command('verify <model>')
+    .usage('<stored model | manifest | digest list> [options]')
+    .description('compare the SHA-256 of every file of a model with what it should be')
+    .option('--sha256 <digest>', 'what a model file must have (of shards: repeatable)', collect)
+    .option('--no-cache', 'read every file, also those that have not changed since the last time')
+    .option('--json', 'print JSON')
+    .action(async (model, options) =>
+      done(await (await import('./commands/verify.js')).verify(model, options)),
+    )
+  program
+    .command('manifest <model>')
+    .description('sizes and SHA-256 of the files of a model, to verify them by')
+    .option('--digests', 'a list that sha256sum -c reads, instead of JSON')
+    .option('--out <file>', 'write it there, beside the model, instead of printing it')
+    .option('--no-cache', 'read every file, also those that have not changed since the last time')
+    .action(async (model, options) =>
+      done(await (await import('./commands/manifest.js')).manifest(model, options)),
+    )
+}
+
 function addAnswers(program: Command, done: (code: ExitCode) => void): void {
   addSampling(addSpeculation(addLoading(program.command('run <model> [prompt...]'))))
     .description('answer one prompt, from the arguments or (none, or "-") from stdin')
@@ -169,6 +191,7 @@ export function makeProgram(done: (code: ExitCode) => void): Command {
   addAnswers(program, done)
   addModels(program, done)
   addShards(program, done)
+  addIntegrity(program, done)
   program
     .command('system')
     .description('processor, devices, versions and folders')

@@ -1,6 +1,7 @@
 // index.ts: the public face of sotto/gguf: re-exports and nothing else.
 
 export type { CopyOptions, CopyProgress } from './copy.js'
+export { formatDigestList, type ListedDigest, readDigestList } from './digest-list.js'
 export { type EstimateOptions, estimateMemory, type MemoryEstimate } from './estimate.js'
 export { type TensorType, tensorTypeNames, tensorTypes, type ValueType } from './format.js'
 export { checkModelFile, type GateOptions } from './gate.js'

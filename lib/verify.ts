@@ -1,0 +1,263 @@
+// verify.ts: whether the files of a model are what somebody said they are: a manifest, a digest list, the store, or the caller.
+
+import { realpathSync } from 'node:fs'
+import { basename, dirname } from 'node:path'
+import { type DigestOptions, digestFile } from './digest.js'
+import { received, SottoError } from './errors.js'
+import { isDigestList, readDigestList } from './gguf/digest-list.js'
+import { isFileName, isManifest, type Manifest, readManifest } from './gguf/manifest.js'
+import { checkModelFiles } from './gguf/shards.js'
+import { checkPaths } from './model.js'
+import {
+  type FileIdentity,
+  identityOf,
+  isSettled,
+  recallDigests,
+  rememberDigests,
+} from './models/digest-memory.js'
+import { listModels, resolveModel } from './models/store.js'
+import {
+  abortSignal,
+  anyOf,
+  callback,
+  checkOptions,
+  flag,
+  listOf,
+  type OptionRule,
+} from './options.js'
+
+export interface VerifyOptions extends DigestOptions {
+  /** What the file must have; of a model in shards, what each must have, in order. Default: what the manifest, the list or the store says. */
+  sha256?: string | string[]
+  /** `false`: read every file, whatever is remembered of it. Default true. */
+  cache?: boolean
+  /** Called after each file. */
+  onFile?: (file: { name: string; path: string; ok: boolean }) => void
+}
+
+export interface VerifiedFile {
+  /** As the manifest or the list calls it. */
+  name: string
+  path: string
+  bytes: number
+  sha256: string
+}
+
+interface Expected {
+  name: string
+  path: string
+  sha256: string
+}
+
+/** @internal */
+export const sha256Rule: OptionRule<string> = {
+  expected: '64 hexadecimal digits',
+  accepts: (value): value is string => typeof value === 'string' && /^[0-9a-f]{64}$/i.test(value),
+}
+
+/**
+ * Compares the SHA-256 of every file of a model with what it should be: of a manifest (`makeManifest`, `splitModel`), a digest list of
+ * `sha256sum`, a stored model by name or path, or any model with `sha256`. Files that have not changed since they were last read, by path,
+ * device, inode, size and times, are not read again.
+ *
+ * Errors: `ERR_DIGEST_MISMATCH` (after all files; the message names the wrong ones), `ERR_MANIFEST_INVALID` (also: a file of another
+ * size), `ERR_MODEL_NOT_FOUND`, `ERR_MODEL_UNREADABLE`, `ERR_ABORTED`, `ERR_OPTION_INVALID` (also: nothing to compare with),
+ * `ERR_OPTION_UNKNOWN`, `ERR_NATIVE_MISSING`, and those of `checkModelFiles`.
+ *
+ * @example
+ * ```ts
+ * import { verifyModel } from 'sotto'
+ * for (const { name, sha256 } of await verifyModel('model.manifest.json')) console.log(sha256, name)
+ * ```
+ */
+export async function verifyModel(
+  source: string | string[],
+  given?: VerifyOptions,
+): Promise<VerifiedFile[]> {
+  const options = checkOptions<VerifyOptions>('options', given, {
+    sha256: anyOf<string | string[]>(sha256Rule, listOf(sha256Rule)),
+    cache: flag(),
+    onFile: callback(),
+    onProgress: callback(),
+    signal: abortSignal(),
+  })
+  const named = checkPaths(source)
+  const expected = await expectedOf(
+    typeof named === 'string' ? await resolveModel(named) : named,
+    options.sha256,
+  )
+  return (await compare(expected, options)).map(({ identity: _, ...file }) => file)
+}
+
+/** @internal A verified file, and what would tell that it is another one now. */
+export type PinnedFile = VerifiedFile & { identity: FileIdentity }
+
+/** @internal The same for whoever goes on with the files. */
+export async function verifyFiles(
+  source: string | string[],
+  options: VerifyOptions,
+): Promise<PinnedFile[]> {
+  return compare(await expectedOf(source, options.sha256), options)
+}
+
+/** @internal Throws unless `paths` are the files that were verified, and still what they were. */
+export function checkUnchanged(files: PinnedFile[], paths: string[]): void {
+  const same =
+    files.length === paths.length &&
+    files.every(({ identity }, i) => identityOf(paths[i]!).key === identity.key)
+  if (!same) throw changed(paths.length === 1 ? paths[0]! : dirname(paths[0]!))
+}
+
+function changed(path: string): SottoError {
+  return new SottoError(
+    'ERR_DIGEST_MISMATCH',
+    `Expected files that stay as they are, ${path} changed while it was used: nothing of it was kept`,
+  )
+}
+
+async function expectedOf(
+  source: string | string[],
+  sha256: string | string[] | undefined,
+): Promise<Expected[]> {
+  if (sha256 !== undefined) {
+    const { paths } = await checkModelFiles(source, { adapter: true })
+    const digests = [sha256].flat()
+    if (digests.length !== paths.length) {
+      throw new SottoError(
+        'ERR_OPTION_INVALID',
+        `Expected options.sha256 of each of ${paths.length} files, received ${digests.length}`,
+      )
+    }
+    return paths.map((path, i) => {
+      return { name: basename(path), path, sha256: digests[i]!.toLowerCase() }
+    })
+  }
+  if (typeof source === 'string') {
+    if (isManifest(source)) {
+      const { shards, paths } = await readManifest(source)
+      return shards.map((shard, i) => ({ ...shard, path: paths[i]! }))
+    }
+    if (isDigestList(source)) return readDigestList(source)
+    const path = realpathSync(source)
+    const stored = (await listModels()).find((model) => realpathSync(model.path) === path)
+    if (stored) return [{ name: stored.name, path, sha256: stored.sha256 }]
+  }
+  throw new SottoError(
+    'ERR_OPTION_INVALID',
+    `Expected options.sha256, a manifest, a digest list or a stored model: nobody says what ${received(source)} should be`,
+  )
+}
+
+async function compare(expected: Expected[], options: VerifyOptions): Promise<PinnedFile[]> {
+  const files = await digestFiles(
+    expected.map(({ path }) => path),
+    options,
+    (i, sha256) => {
+      const { name, path } = expected[i]!
+      options.onFile?.({ name, path, ok: sha256 === expected[i]!.sha256 })
+    },
+  )
+  const wrong = files.flatMap((file, i) =>
+    file.sha256 === expected[i]!.sha256 ? [] : [{ ...expected[i]!, received: file.sha256 }],
+  )
+  if (wrong.length > 0) {
+    const [first] = wrong
+    const more = wrong.slice(1, 10).map(({ name }) => name)
+    throw new SottoError(
+      'ERR_DIGEST_MISMATCH',
+      `Expected SHA-256 ${first!.sha256} of ${first!.name}, received ${first!.received}` +
+        `${more.length > 0 ? `; also wrong: ${more.join(', ')}${wrong.length > 10 ? ' …' : ''}` : ''}: get it again from where it came from`,
+    )
+  }
+  return files.map((file, i) => ({ ...file, name: expected[i]!.name }))
+}
+
+/** Digests of files, computed or remembered. */
+async function digestFiles(
+  paths: string[],
+  { cache, signal, onProgress }: VerifyOptions,
+  onDigest: (index: number, sha256: string) => void = () => {},
+): Promise<Omit<PinnedFile, 'name'>[]> {
+  const recall = cache === false ? () => undefined : recallDigests()
+  const before = paths.map(identityOf)
+  const totalBytes = before.reduce((sum, { bytes }) => sum + bytes, 0)
+  const files: Omit<PinnedFile, 'name'>[] = []
+  const read: typeof files = []
+  let done = 0
+  try {
+    for (const [i, path] of paths.entries()) {
+      const identity = before[i]!
+      const remembered = recall(path, identity)
+      let sha256 = remembered
+      if (sha256 === undefined) {
+        const settled = isSettled(identity)
+        const digest = await digestFile(path, {
+          signal,
+          onProgress:
+            onProgress && (({ bytes }) => onProgress({ bytes: done + bytes, totalBytes })),
+        })
+        if (identityOf(path).key !== identity.key) throw changed(path)
+        sha256 = digest.sha256
+        if (settled) read.push({ path, bytes: identity.bytes, sha256, identity })
+      }
+      done += identity.bytes
+      onProgress?.({ bytes: done, totalBytes })
+      onDigest(i, sha256)
+      files.push({ path, bytes: identity.bytes, sha256, identity })
+    }
+  } finally {
+    rememberDigests(read)
+  }
+  return files
+}
+
+export interface ManifestOptions extends DigestOptions {
+  /** `false`: read every file, whatever is remembered of it. Default true. */
+  cache?: boolean
+}
+
+/**
+ * The manifest of a model of one file or of shards in one folder. Of a manifest it is a new one, after its files were compared with it.
+ *
+ * Errors: `ERR_OPTION_INVALID` (files of several folders), `ERR_OPTION_UNKNOWN`, `ERR_DIGEST_MISMATCH`, `ERR_ABORTED`,
+ * `ERR_NATIVE_MISSING`, and those of `checkModelFiles`.
+ *
+ * @example
+ * ```ts
+ * import { writeFileSync } from 'node:fs'
+ * import { makeManifest } from 'sotto'
+ * writeFileSync('model.manifest.json', JSON.stringify(await makeManifest('model.gguf')))
+ * ```
+ */
+export async function makeManifest(
+  source: string | string[],
+  given?: ManifestOptions,
+): Promise<Manifest> {
+  const options = checkOptions<ManifestOptions>('options', given, {
+    cache: flag(),
+    onProgress: callback(),
+    signal: abortSignal(),
+  })
+  const named = checkPaths(source)
+  const found = typeof named === 'string' ? await resolveModel(named) : named
+  const { paths } = await checkModelFiles(found, { adapter: true })
+  const names = paths.map((path) => basename(path))
+  const stray = paths.find(
+    (path, i) => dirname(path) !== dirname(paths[0]!) || !isFileName(names[i]),
+  )
+  if (stray !== undefined || new Set(names).size < names.length) {
+    throw new SottoError(
+      'ERR_OPTION_INVALID',
+      `Expected files of one folder with names of their own, received ${received(stray ?? paths[0])}`,
+    )
+  }
+  const files =
+    typeof found === 'string' && isManifest(found)
+      ? await verifyFiles(found, options)
+      : await digestFiles(paths, options)
+  return {
+    format: 'sotto-manifest',
+    version: 1,
+    shards: files.map(({ bytes, sha256 }, i) => ({ name: names[i]!, bytes, sha256 })),
+  }
+}
