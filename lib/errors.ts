@@ -36,6 +36,7 @@ export const errorCodes = {
   ERR_QUEUE_FULL: 'Too many requests are waiting for this model.',
   ERR_RERANK_UNSUPPORTED: 'The model is not a reranker.',
   ERR_SCHEMA_INVALID: 'A JSON schema cannot be turned into a grammar.',
+  ERR_SIGNATURE_INVALID: 'A manifest is not signed, or not by the owner of the key that was given.',
   ERR_SOURCE_INVALID: 'A model source is not one of the documented forms.',
   ERR_STREAM_LOCKED: 'A stream has a reader already; it can be read once.',
   ERR_TEMPLATE_INVALID: 'A chat template, its messages or its tools could not be applied.',

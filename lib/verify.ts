@@ -7,6 +7,7 @@ import { received, SottoError } from './errors.js'
 import { isDigestList, readDigestList } from './gguf/digest-list.js'
 import { isFileName, isManifest, type Manifest, readManifest } from './gguf/manifest.js'
 import { checkModelFiles } from './gguf/shards.js'
+import { type SigningKey, signingKeyRule, unsigned } from './gguf/signature.js'
 import { checkPaths } from './model.js'
 import {
   type FileIdentity,
@@ -31,6 +32,8 @@ export interface VerifyOptions extends DigestOptions {
   sha256?: string | string[]
   /** `false`: read every file, whatever is remembered of it. Default true. */
   cache?: boolean
+  /** The manifest must have the signature of this key's owner: Ed25519, as PEM or a KeyObject. Looked at before any file is. */
+  publicKey?: SigningKey
   /** Called after each file. */
   onFile?: (file: { name: string; path: string; ok: boolean }) => void
 }
@@ -60,8 +63,8 @@ export const sha256Rule: OptionRule<string> = {
  * `sha256sum`, a stored model by name or path, or any model with `sha256`. Files that have not changed since they were last read, by path,
  * device, inode, size and times, are not read again.
  *
- * Errors: `ERR_DIGEST_MISMATCH` (after all files; the message names the wrong ones), `ERR_MANIFEST_INVALID` (also: a file of another
- * size), `ERR_MODEL_NOT_FOUND`, `ERR_MODEL_UNREADABLE`, `ERR_ABORTED`, `ERR_OPTION_INVALID` (also: nothing to compare with),
+ * Errors: `ERR_DIGEST_MISMATCH` (after all files; the message names the wrong ones), `ERR_SIGNATURE_INVALID`, `ERR_MANIFEST_INVALID`
+ * (also: a file of another size), `ERR_MODEL_NOT_FOUND`, `ERR_MODEL_UNREADABLE`, `ERR_ABORTED`, `ERR_OPTION_INVALID` (also: nothing to compare with),
  * `ERR_OPTION_UNKNOWN`, `ERR_NATIVE_MISSING`, and those of `checkModelFiles`.
  *
  * @example
@@ -77,6 +80,7 @@ export async function verifyModel(
   const options = checkOptions<VerifyOptions>('options', given, {
     sha256: anyOf<string | string[]>(sha256Rule, listOf(sha256Rule)),
     cache: flag(),
+    publicKey: signingKeyRule,
     onFile: callback(),
     onProgress: callback(),
     signal: abortSignal(),
@@ -84,7 +88,7 @@ export async function verifyModel(
   const named = checkPaths(source)
   const expected = await expectedOf(
     typeof named === 'string' ? await resolveModel(named) : named,
-    options.sha256,
+    options,
   )
   return (await compare(expected, options)).map(({ identity: _, ...file }) => file)
 }
@@ -97,7 +101,7 @@ export async function verifyFiles(
   source: string | string[],
   options: VerifyOptions,
 ): Promise<PinnedFile[]> {
-  return compare(await expectedOf(source, options.sha256), options)
+  return compare(await expectedOf(source, options), options)
 }
 
 /** @internal Throws unless `paths` are the files that were verified, and still what they were. */
@@ -117,8 +121,17 @@ function changed(path: string): SottoError {
 
 async function expectedOf(
   source: string | string[],
-  sha256: string | string[] | undefined,
+  { sha256, publicKey }: VerifyOptions,
 ): Promise<Expected[]> {
+  if (publicKey !== undefined) {
+    if (sha256 !== undefined)
+      throw new SottoError(
+        'ERR_OPTION_INVALID',
+        'Expected options.sha256 or options.publicKey, received both',
+      )
+    if (typeof source !== 'string' || !isManifest(source))
+      throw unsigned(`${received(source)} is no manifest`)
+  }
   if (sha256 !== undefined) {
     const { paths } = await checkModelFiles(source, { adapter: true })
     const digests = [sha256].flat()
@@ -134,7 +147,7 @@ async function expectedOf(
   }
   if (typeof source === 'string') {
     if (isManifest(source)) {
-      const { shards, paths } = await readManifest(source)
+      const { shards, paths } = await readManifest(source, { publicKey })
       return shards.map((shard, i) => ({ ...shard, path: paths[i]! }))
     }
     if (isDigestList(source)) return readDigestList(source)

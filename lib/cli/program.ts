@@ -119,6 +119,7 @@ function addIntegrity(program: Command, done: (code: ExitCode) => void): void {
     .usage('<stored model | manifest | digest list> [options]')
     .description('compare the SHA-256 of every file of a model with what it should be')
     .option('--sha256 <digest>', 'what a model file must have (of shards: repeatable)', collect)
+    .option('--key <pem>', 'public Ed25519 key that the manifest must be signed with')
     .option('--no-cache', 'read every file, also those that have not changed since the last time')
     .option('--json', 'print JSON')
     .action(async (model, options) =>
@@ -127,7 +128,10 @@ function addIntegrity(program: Command, done: (code: ExitCode) => void): void {
   program
     .command('manifest <model>')
     .description('sizes and SHA-256 of the files of a model, to verify them by')
-    .option('--digests', 'a list that sha256sum -c reads, instead of JSON')
+    .addOption(
+      new Option('--digests', 'a list that sha256sum -c reads, instead of JSON').conflicts('sign'),
+    )
+    .option('--sign <pem>', 'sign it with a private Ed25519 key')
     .option('--out <file>', 'write it there, beside the model, instead of printing it')
     .option('--no-cache', 'read every file, also those that have not changed since the last time')
     .action(async (model, options) =>

@@ -6,7 +6,13 @@ export { type EstimateOptions, estimateMemory, type MemoryEstimate } from './est
 export { type TensorType, tensorTypeNames, tensorTypes, type ValueType } from './format.js'
 export { checkModelFile, type GateOptions } from './gate.js'
 export { type GgufEntry, type TensorShape, tensorBytes } from './head-writer.js'
-export { type Manifest, type ManifestShard, readManifest } from './manifest.js'
+export {
+  type Manifest,
+  type ManifestReadOptions,
+  type ManifestShard,
+  readManifest,
+  signManifest,
+} from './manifest.js'
 export { type MergeOptions, mergeModel } from './merger.js'
 export {
   defaultLimits,
@@ -19,6 +25,7 @@ export {
   readGguf,
 } from './reader.js'
 export { checkModelFiles, type ModelFiles, type ShardTensor } from './shards.js'
+export { type SigningKey, signedBytes } from './signature.js'
 export type { UrlOptions } from './source-url.js'
 export { type SplitOptions, type SplitResult, splitModel } from './splitter.js'
 export { type GgufTensorSource, writeGguf } from './writer.js'

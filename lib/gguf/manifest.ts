@@ -3,7 +3,9 @@
 import { readFileSync, realpathSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { received, SottoError } from '../errors.js'
+import { checkOptions } from '../options.js'
 import { checkPath, readStart } from './gate.js'
+import { checkSignature, type SigningKey, signatureOf, signingKeyRule } from './signature.js'
 
 export interface ManifestShard {
   /** A file in the manifest's folder. */
@@ -17,6 +19,13 @@ export interface Manifest {
   format: 'sotto-manifest'
   version: 1
   shards: ManifestShard[]
+  /** Ed25519 over {@link signedBytes}, in base64. */
+  signature?: string
+}
+
+export interface ManifestReadOptions {
+  /** Whose signature it must have; that is looked at before any of its files is. */
+  publicKey?: SigningKey
 }
 
 /** Most shards of a model: GGUF counts them in 16 bits. */
@@ -33,7 +42,8 @@ export function isManifest(path: string): boolean {
  * Reads a manifest and finds its files: each in the manifest's folder, also behind symbolic links, and of the size that it should have.
  * Digests are not compared.
  *
- * Errors: `ERR_MANIFEST_INVALID`, `ERR_MODEL_NOT_FOUND` (one of its files), `ERR_MODEL_UNREADABLE`.
+ * Errors: `ERR_MANIFEST_INVALID`, `ERR_SIGNATURE_INVALID`, `ERR_MODEL_NOT_FOUND` (one of its files), `ERR_MODEL_UNREADABLE`,
+ * `ERR_OPTION_INVALID` (the key), `ERR_OPTION_UNKNOWN`.
  *
  * @example
  * ```ts
@@ -41,9 +51,16 @@ export function isManifest(path: string): boolean {
  * for (const { name, bytes } of (await readManifest('model.manifest.json')).shards) console.log(name, bytes)
  * ```
  */
-export async function readManifest(path: string): Promise<Manifest & { paths: string[] }> {
+export async function readManifest(
+  path: string,
+  given?: ManifestReadOptions,
+): Promise<Manifest & { paths: string[] }> {
+  const { publicKey } = checkOptions<ManifestReadOptions>('options', given, {
+    publicKey: signingKeyRule,
+  })
   checkPath(path)
   const manifest = parse(path)
+  if (publicKey !== undefined) checkSignature(path, manifest, publicKey)
   const folder = realpathSync(dirname(path))
   const names = new Set<string>()
   const paths = manifest.shards.map(({ name, bytes }) => {
@@ -65,12 +82,38 @@ export async function readManifest(path: string): Promise<Manifest & { paths: st
 function parse(path: string): Manifest {
   if (statSync(path).size > mostBytes)
     throw invalid(path, `has more than ${mostBytes} bytes, which no model needs`)
-  let value: Partial<Record<keyof Manifest, unknown>> | null
   try {
-    value = JSON.parse(readFileSync(path, 'utf8').replace(/^\ufeff/, ''))
+    return checkManifest(path, JSON.parse(readFileSync(path, 'utf8').replace(/^\ufeff/, '')))
   } catch (cause) {
+    if (cause instanceof SottoError) throw cause
     throw invalid(path, `is not JSON: ${(cause as Error).message}`, { cause })
   }
+}
+
+/**
+ * Returns a manifest with a signature by a private key of Ed25519 (`openssl genpkey -algorithm ed25519`).
+ *
+ * Errors: `ERR_OPTION_INVALID` (the key), `ERR_MANIFEST_INVALID`.
+ *
+ * @example
+ * ```ts
+ * import { generateKeyPairSync } from 'node:crypto'
+ * import { readFileSync } from 'node:fs'
+ * import { signManifest } from 'sotto/gguf'
+ * const { privateKey } = generateKeyPairSync('ed25519')
+ * const { signature } = signManifest(JSON.parse(readFileSync('model.manifest.json', 'utf8')), privateKey)
+ * console.log(signature)
+ * ```
+ */
+export function signManifest(manifest: Manifest, privateKey: SigningKey): Manifest {
+  const { signature: _, ...plain } = checkManifest('this one', manifest)
+  return { ...plain, signature: signatureOf(plain, privateKey) }
+}
+
+function checkManifest(
+  path: string,
+  value: Partial<Record<keyof Manifest, unknown>> | null,
+): Manifest {
   if (value?.format !== 'sotto-manifest') throw invalid(path, 'has no "format": "sotto-manifest"')
   if (value.version !== 1) {
     throw invalid(
@@ -78,13 +121,15 @@ function parse(path: string): Manifest {
       `has version ${received(value.version)}, expected 1: a newer sotto may read it`,
     )
   }
-  const { shards } = value
+  const { shards, signature } = value
   if (!Array.isArray(shards) || shards.length < 1 || shards.length > mostShards)
     throw invalid(path, `lists no shards, or more than ${mostShards}`)
   return {
     format: value.format,
     version: 1,
     shards: shards.map((shard) => checkShard(path, shard)),
+    // Looked at by who has a key.
+    ...(signature === undefined ? {} : { signature: signature as string }),
   }
 }
 

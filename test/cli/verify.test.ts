@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
 import {
   copyFileSync,
   existsSync,
@@ -113,5 +114,24 @@ describe('manifest', () => {
       stderr: expect.stringContaining('beside the model'),
     })
     expect(existsSync(elsewhere)).toBe(false)
+  })
+
+  it('--sign, and verify --key: exit code 1 for another key, 2 for none', async () => {
+    const keys = ['ours', 'others'].map((name) => {
+      const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+      const [secret, open] = ['key', 'pub'].map((kind) => join(folder, `${name}.${kind}.pem`))
+      writeFileSync(secret!, privateKey.export({ type: 'pkcs8', format: 'pem' }))
+      writeFileSync(open!, publicKey.export({ type: 'spki', format: 'pem' }))
+      return { secret: secret!, open: open! }
+    })
+    const [ours, others] = keys
+    const verify = (key: string) => cli('verify', manifest, '--key', key)
+    expect((await verify(ours!.open)).stderr).toMatch(/no signature \(ERR_SIGNATURE_INVALID\)\n$/)
+    const sign = ['manifest', manifest, '--sign', ours!.secret]
+    expect((await cli(...sign, '--out', manifest)).code).toBe(0)
+    expect((await verify(ours!.open)).code).toBe(0)
+    expect(await verify(others!.open)).toMatchObject({ code: 1, stdout: '' })
+    expect((await verify(join(folder, 'none'))).code).toBe(2)
+    expect((await cli(...sign, '--digests')).code).toBe(2)
   })
 })

@@ -4,12 +4,14 @@ import { existsSync, realpathSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { SottoError } from '../../errors.js'
 import { formatDigestList } from '../../gguf/digest-list.js'
+import { signManifest } from '../../gguf/manifest.js'
 import { NewFile } from '../../gguf/new-file.js'
 import { checkModelFiles } from '../../gguf/shards.js'
 import { resolveModel } from '../../models/store.js'
 import { makeManifest } from '../../verify.js'
 import { type ExitCode, exitCodes } from '../exit-code.js'
 import { Interrupt } from '../interrupt.js'
+import { readKeyFile } from '../key-file.js'
 import { write } from '../output.js'
 import { printable } from '../printable.js'
 import { Progress } from '../progress.js'
@@ -17,24 +19,27 @@ import { Progress } from '../progress.js'
 interface ManifestFlags {
   digests?: boolean
   out?: string
+  sign?: string
   cache: boolean
 }
 
 export async function manifest(
   model: string,
-  { digests, out, cache }: ManifestFlags,
+  { digests, out, sign, cache }: ManifestFlags,
 ): Promise<ExitCode> {
   const source = await resolveModel(model)
+  const key = sign === undefined ? undefined : readKeyFile('--sign', sign)
   if (out !== undefined) await checkOut(out, source)
   using interrupt = new Interrupt()
   const bar = await Progress.start(model)
   try {
-    const made = await makeManifest(source, {
+    const plain = await makeManifest(source, {
       cache,
       signal: interrupt.signal,
       onProgress: ({ bytes, totalBytes }) => bar.update('reading', bytes, totalBytes),
     })
     bar.stop()
+    const made = key === undefined ? plain : signManifest(plain, key)
     const text = digests ? formatDigestList(made.shards) : `${JSON.stringify(made, null, 2)}\n`
     if (out === undefined) await write(text)
     else {
@@ -47,6 +52,8 @@ export async function manifest(
     if (!interrupt.happened) throw error
     process.stderr.write('sotto: interrupted; nothing was written\n')
     return exitCodes.interrupted
+  } finally {
+    key?.fill(0)
   }
 }
 
