@@ -8,6 +8,7 @@ import { received, SottoError } from './errors.js'
 import { estimateMemory } from './gguf/estimate.js'
 import { checkModelFile } from './gguf/gate.js'
 import { checkModelFiles, type ModelFiles } from './gguf/shards.js'
+import { type SigningKey, signingKeyRule } from './gguf/signature.js'
 import { checkPaths, Model } from './model.js'
 import { type PackedPlace, packedPlace } from './models/packed-cache.js'
 import { resolveModel } from './models/store.js'
@@ -34,6 +35,7 @@ import {
   type Threads,
   threadKey,
 } from './threads.js'
+import { checkUnchanged, type PinnedFile, verifyBeforeLoad } from './verify.js'
 
 const cacheTypes = ['f16', 'f32', 'bf16', 'q8_0', 'q4_0', 'q4_1', 'iq4_nl', 'q5_0', 'q5_1'] as const
 export type CacheType = (typeof cacheTypes)[number]
@@ -41,8 +43,16 @@ export type CacheType = (typeof cacheTypes)[number]
 export interface LoadOptions {
   /** Stops the load; it rejects with `ERR_ABORTED`. */
   signal?: AbortSignal
-  /** Called now and then with 0 … 1. */
-  onProgress?: (progress: { fraction: number }) => void
+  /** Called now and then with 0 … 1, of what is done first where something is verified, and then of the load. */
+  onProgress?: (progress: { fraction: number; phase: 'verifying' | 'loading' }) => void
+  /**
+   * Compare the SHA-256 of every file with what a manifest or the store says (`true`) or with a digest (of several files, one each, in order)
+   * before native code opens any, and make sure that they are still the same files when they are loaded. What is remembered of unchanged
+   * files counts. `true` and `publicKey` are about `draft` too, nothing is about `adapters`. Default false.
+   */
+  verify?: boolean | { sha256: string | string[] }
+  /** The model's manifest must be signed by the owner of this Ed25519 key, as PEM or a KeyObject; its files are then verified. */
+  publicKey?: SigningKey
   /** Tokens of KV cache, shared by all answers of the model. Default: the smaller of the training context and 4096. */
   contextSize?: number
   /** Most tokens computed in one step, 1 … 8192. Default 512. */
@@ -94,6 +104,11 @@ export interface LoadOptions {
 const loadRules: OptionRules<LoadOptions> = {
   signal: abortSignal(),
   onProgress: callback(),
+  verify: anyOf<boolean | { sha256: string | string[] }>(
+    flag(),
+    object<{ sha256: string | string[] }>('an object { sha256 }'),
+  ),
+  publicKey: signingKeyRule,
   contextSize: integer(1, 2 ** 26),
   batchSize: integer(1, 8192),
   maxSequences: integer(1, 200),
@@ -147,7 +162,7 @@ const mostDrafted = 15 // kMostDrafted in native/engine/speculation.h
  * Every file passes a memory-safe reader before native code opens any, and memory is estimated before it is taken.
  *
  * Errors: `ERR_MODEL_NOT_FOUND`, `ERR_OFFLINE`, `ERR_MODEL_UNREADABLE`, `ERR_MODEL_FORMAT`, `ERR_MODEL_LEGACY`,
- * `ERR_MODEL_VERSION`, `ERR_MANIFEST_INVALID`, `ERR_MODEL_LIMIT`, `ERR_MODEL_UNSUPPORTED`, `ERR_MODEL_MEMORY`, `ERR_MODEL_LOAD`,
+ * `ERR_MODEL_VERSION`, `ERR_MANIFEST_INVALID`, `ERR_SIGNATURE_INVALID`, `ERR_DIGEST_MISMATCH`, `ERR_MODEL_LIMIT`, `ERR_MODEL_UNSUPPORTED`, `ERR_MODEL_MEMORY`, `ERR_MODEL_LOAD`,
  * `ERR_ADAPTER_INVALID`, `ERR_DRAFT_INVALID`, `ERR_ABORTED`, `ERR_OPTION_INVALID`, `ERR_OPTION_UNKNOWN`, `ERR_NATIVE_MISSING`.
  *
  * @example
@@ -164,12 +179,18 @@ export async function loadModel(
   const options = checkOptions<LoadOptions>('options', given, loadRules)
   throwIfAborted(options.signal)
   const named = checkPaths(nameOrPath)
-  const files = await checkModelFiles(typeof named === 'string' ? await resolveModel(named) : named)
+  const source = typeof named === 'string' ? await resolveModel(named) : named
+  const pinned = await pin(source, options)
+  const files = await checkModelFiles(source)
   for (const adapter of options.adapters ?? [])
     await checkModelFile(adapter.path, { adapter: true })
   const cacheType = readCacheType(options.cacheType)
   const draft = readDraft(options.draft)
-  const draftFiles = draft ? await checkModelFiles(await resolveModel(draft.path)) : undefined
+  const draftSource = draft && (await resolveModel(draft.path))
+  // A digest is the model's.
+  const pinnedDraft =
+    draftSource && typeof options.verify !== 'object' ? await pin(draftSource, options) : undefined
+  const draftFiles = draftSource ? await checkModelFiles(draftSource) : undefined
   const contextSize = options.contextSize ?? defaultContext
   const needs = [files, draftFiles].map((model) =>
     model ? estimateMemory(model.whole, { contextSize, ...cacheType }).total : 0,
@@ -182,7 +203,7 @@ export async function loadModel(
 
   const { cpu } = native().systemInfo()
   const firstGuess = resolveThreads(options.threads, cpu, undefined)
-  const packed = await packedFor(files, options)
+  const packed = await packedFor(files, pinned, options)
   const nativeOptions: NativeModelOptions = {
     paths: files.paths,
     gpuLayers: options.gpuLayers ?? -1,
@@ -209,7 +230,7 @@ export async function loadModel(
     pooling: options.pooling ?? 'auto',
     speculation: nativeSpeculation(options.speculation ?? 'auto'),
     draftPaths: draftFiles?.paths ?? [],
-    draftPackedPath: (await packedFor(draftFiles, options)).path,
+    draftPackedPath: (await packedFor(draftFiles, pinnedDraft, options)).path,
     draftTokens: draft?.maxTokens ?? mostDrafted,
     threads: firstGuess,
   }
@@ -223,7 +244,7 @@ export async function loadModel(
   const report = (fraction: number) => {
     if (thrown) return
     try {
-      onProgress?.({ fraction })
+      onProgress?.({ fraction, phase: 'loading' })
     } catch (error) {
       thrown = { error }
       abort.abort()
@@ -236,6 +257,13 @@ export async function loadModel(
       onProgress && report,
       abort,
     )
+    try {
+      if (pinned) checkUnchanged(pinned, files.paths)
+      if (pinnedDraft) checkUnchanged(pinnedDraft, draftFiles!.paths)
+    } catch (error) {
+      await loaded.close()
+      throw error
+    }
     const info = loaded.info()
     if (info.kernels.weights === 'memory') info.kernels.problem ||= packed.problem
     const key = threadKey(cpu, info)
@@ -270,8 +298,23 @@ export async function loadModel(
   }
 }
 
+/** The files of a model as they were verified, where that is asked for. */
+function pin(
+  source: string | string[],
+  { verify, publicKey, signal, onProgress }: Partial<LoadOptions>,
+): Promise<PinnedFile[] | undefined> {
+  return verifyBeforeLoad(source, {
+    ...{ verify, publicKey, signal },
+    onProgress:
+      onProgress &&
+      (({ bytes, totalBytes }) =>
+        onProgress({ fraction: totalBytes ? bytes / totalBytes : 1, phase: 'verifying' })),
+  })
+}
+
 async function packedFor(
   model: ModelFiles | undefined,
+  pinned: PinnedFile[] | undefined,
   options: Partial<LoadOptions>,
 ): Promise<PackedPlace> {
   if (
@@ -281,7 +324,11 @@ async function packedFor(
     options.kernels === 'upstream'
   )
     return { path: '', problem: '' }
-  return packedPlace(model.paths, model.files)
+  return packedPlace(
+    model.paths,
+    model.files,
+    pinned?.map(({ sha256 }) => sha256),
+  )
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {

@@ -52,11 +52,12 @@ interface Expected {
   sha256: string
 }
 
-/** @internal */
-export const sha256Rule: OptionRule<string> = {
+const sha256Rule: OptionRule<string> = {
   expected: '64 hexadecimal digits',
   accepts: (value): value is string => typeof value === 'string' && /^[0-9a-f]{64}$/i.test(value),
 }
+
+const digestsRule = anyOf<string | string[]>(sha256Rule, listOf(sha256Rule))
 
 /**
  * Compares the SHA-256 of every file of a model with what it should be: of a manifest (`makeManifest`, `splitModel`), a digest list of
@@ -78,7 +79,7 @@ export async function verifyModel(
   given?: VerifyOptions,
 ): Promise<VerifiedFile[]> {
   const options = checkOptions<VerifyOptions>('options', given, {
-    sha256: anyOf<string | string[]>(sha256Rule, listOf(sha256Rule)),
+    sha256: digestsRule,
     cache: flag(),
     publicKey: signingKeyRule,
     onFile: callback(),
@@ -102,6 +103,27 @@ export async function verifyFiles(
   options: VerifyOptions,
 ): Promise<PinnedFile[]> {
   return compare(await expectedOf(source, options), options)
+}
+
+/** @internal What `loadModel` asks for; undefined where it asks for nothing. */
+export async function verifyBeforeLoad(
+  source: string | string[],
+  {
+    verify,
+    publicKey,
+    ...options
+  }: DigestOptions & { verify?: boolean | { sha256?: string | string[] }; publicKey?: SigningKey },
+): Promise<PinnedFile[] | undefined> {
+  if (verify === undefined || typeof verify === 'boolean')
+    return verify || publicKey ? verifyFiles(source, { ...options, publicKey }) : undefined
+  const { sha256 } = checkOptions<{ sha256: string | string[] }>('options.verify', verify, {
+    sha256: digestsRule,
+  })
+  if (sha256 !== undefined) return verifyFiles(source, { ...options, publicKey, sha256 })
+  throw new SottoError(
+    'ERR_OPTION_INVALID',
+    'Expected options.verify.sha256, received an object without it',
+  )
 }
 
 /** @internal Throws unless `paths` are the files that were verified, and still what they were. */

@@ -79,11 +79,16 @@ export interface PackedPlace {
 }
 
 /**
- * The place of a model's packed weights, after room was made for them.
+ * The place of a model's packed weights, after room was made for them. Those of files that were `verified` have another one: nothing that came
+ * from what only seemed to be the same file is there.
  *
  * @internal
  */
-export async function packedPlace(paths: string[], files: GgufFile[]): Promise<PackedPlace> {
+export async function packedPlace(
+  paths: string[],
+  files: GgufFile[],
+  verified?: string[],
+): Promise<PackedPlace> {
   const bytes = files
     .flatMap(({ tensors }) => tensors)
     .reduce((sum, tensor) => sum + (packedTypes.test(tensor.type) ? tensor.bytes : 0), 0)
@@ -93,7 +98,10 @@ export async function packedPlace(paths: string[], files: GgufFile[]): Promise<P
   if (most < bytes) return inMemory(`${bytes} bytes are more than SOTTO_PACKED_CACHE allows`)
   const folder = packedFolder()
   try {
-    const path = join(folder, `${await modelKey(paths)}${suffix}`)
+    const path = join(
+      folder,
+      `${verified ? verifiedKey(verified) : await modelKey(paths)}${suffix}`,
+    )
     await mkdir(folder, { recursive: true, mode: 0o700 })
     if (!(await stat(path).catch(() => undefined))) {
       await makeRoom(bytes)
@@ -118,6 +126,10 @@ async function modelKey(paths: string[]): Promise<string> {
     hash.update(`${dev} ${ino} ${size} ${mtimeNs}\n`)
   }
   return hash.digest('hex')
+}
+
+function verifiedKey(digests: string[]): string {
+  return `verified-${createHash('sha256').update(digests.join('\n')).digest('hex')}`
 }
 
 /** Removes what was not used for longest until `bytes` more fit. */
