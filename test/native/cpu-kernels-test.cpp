@@ -204,6 +204,57 @@ TEST_P(Kernels, AGraphOfGgmlGivesTheSameForEveryNumberOfThreadsAndColumns) {
   }
 }
 
+// Q, a rotation, V, K; something of ggml's own that uses the work buffer; and one more. Every number of times with another input.
+TEST(SharedInput, IsQuantisedOnceForTheOperationsThatFollowOneAnother) {
+  ggml_backend_cpu_kernels_register();
+  if (std::string(ggml_backend_cpu_kernels_name()) == "off") GTEST_SKIP() << "no instruction set of ours";
+  constexpr int kShares = GGML_MAX_OP_PARAMS / sizeof(int32_t) - 1;
+  ggml_backend_buffer_type_t ours = ggml_backend_cpu_kernels_buffer_type();
+  const Matrix q(GGML_TYPE_Q4_0, 768, 128, 1), v(GGML_TYPE_Q4_0, 768, 64, 2), k(GGML_TYPE_Q4_0, 768, 75, 3),
+      other(GGML_TYPE_Q8_0, 768, 32, 4), last(GGML_TYPE_Q4_0, 768, 16, 5);
+  for (const int64_t n : {1, 7, 40}) {
+    const ggml_init_params params = {ggml_tensor_overhead() * 32 + ggml_graph_overhead(), nullptr, true};
+    const ggml_context_ptr weights(ggml_init(params)), plain(ggml_init(params)), rest(ggml_init(params));
+    const auto tensor = [](const ggml_context_ptr& in, const Matrix& m) {
+      return ggml_new_tensor_2d(in.get(), m.type, m.columns, m.rows);
+    };
+    ggml_tensor *wq = tensor(weights, q), *wv = tensor(weights, v), *wk = tensor(weights, k),
+                *wl = tensor(weights, last), *wo = tensor(plain, other);
+    const ggml_backend_buffer_ptr held(ggml_backend_alloc_ctx_tensors_from_buft(weights.get(), ours));
+    const ggml_backend_buffer_ptr own(
+        ggml_backend_alloc_ctx_tensors_from_buft(plain.get(), ggml_backend_cpu_buffer_type()));
+    for (const auto& [w, m] : {std::pair{wq, &q}, {wv, &v}, {wk, &k}, {wl, &last}, {wo, &other}})
+      ggml_backend_tensor_set(w, m->bytes.data(), 0, m->bytes.size());
+    ggml_tensor* x = ggml_new_tensor_2d(rest.get(), GGML_TYPE_F32, 768, n);
+    ggml_tensor* positions = ggml_new_tensor_1d(rest.get(), GGML_TYPE_I32, n);
+    ggml_tensor* yq = ggml_mul_mat(rest.get(), wq, x);
+    ggml_tensor* turned = ggml_rope(rest.get(), ggml_reshape_3d(rest.get(), yq, 64, 2, n), positions, 64, 0);
+    ggml_tensor *yv = ggml_mul_mat(rest.get(), wv, x), *yk = ggml_mul_mat(rest.get(), wk, x),
+                *yo = ggml_mul_mat(rest.get(), wo, x), *yl = ggml_mul_mat(rest.get(), wl, x);
+    const ggml_backend_buffer_ptr room(
+        ggml_backend_alloc_ctx_tensors_from_buft(rest.get(), ggml_backend_cpu_buffer_type()));
+    const std::vector<int32_t> zeros(size_t(n), 0);
+    ggml_backend_tensor_set(positions, zeros.data(), 0, zeros.size() * sizeof(int32_t));
+    ggml_cgraph* graph = ggml_new_graph(rest.get());
+    for (ggml_tensor* out : {turned, yv, yk, yo, yl}) ggml_build_forward_expand(graph, out);
+    uint32_t seed = 10;
+    for (const int threads : {1, 3, 2, -2, 1}) {
+      const std::vector<float> input = Activations(768 * n, seed++);
+      ggml_backend_tensor_set(x, input.data(), 0, input.size() * sizeof(float));
+      ComputeGraph(graph, threads);
+      for (const auto& [y, m] : {std::pair{yq, &q}, {yv, &v}, {yk, &k}, {yl, &last}}) {
+        std::vector<float> out(size_t(ggml_nelements(y)));
+        ggml_backend_tensor_get(y, out.data(), 0, out.size() * sizeof(float));
+        ASSERT_EQ(out, Multiply(*m, input, n, 1, ours)) << threads << " threads, " << n << " columns";
+      }
+    }
+    EXPECT_EQ(yq->op_params[kShares], 0);
+    EXPECT_EQ(yv->op_params[kShares], 1);
+    EXPECT_EQ(yk->op_params[kShares], 1);
+    EXPECT_EQ(yl->op_params[kShares], 0);
+  }
+}
+
 // A crew computes only where this is false.
 TEST(ForeignWork, IsWhatIsLargeAndNotOurs) {
   ggml_backend_cpu_kernels_register();

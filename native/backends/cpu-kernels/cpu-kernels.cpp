@@ -82,10 +82,14 @@ class kernels_buffer_type : public ggml::cpu::extra_buffer_type {
             return nullptr;
         }
         if (current.upstream) {  // while the graph is planned: nobody else reads the node yet
+            sotto_mul_mat_passed(op);
             const_cast<ggml_tensor *>(op)->extra = &upstream_mark;
             return nullptr;
         }
         ggml::cpu::tensor_traits * const traits = ours(op);
+        if (traits != sotto_mul_mat_traits()) {
+            sotto_mul_mat_passed(op);
+        }
         if (!traits) {
             note_foreign(op);
         }

@@ -14,6 +14,16 @@ namespace {
 // wait for when a thread is put aside.
 constexpr size_t LEAST = 32 << 10, MOST = 1 << 20;
 
+// Before the quantised input in the work buffer: what a rotation, which stands between Q and the others, writes there.
+constexpr size_t ROTATION = 64 << 10;
+
+// The input that the work buffer will hold, while this thread plans a graph: all operations in order, before any is computed.
+struct planned {
+    const ggml_tensor * x;
+    int kind, n_threads;
+};
+thread_local planned held = {};
+
 // dst = w * x: the team quantises the activations together, then takes panels until none is left.
 class mul_mat_traits : public ggml::cpu::tensor_traits {
     // How the columns are cut into tiles, and how the tiles lie in the work buffer.
@@ -31,9 +41,14 @@ class mul_mat_traits : public ggml::cpu::tensor_traits {
         int64_t tile_of(int64_t column) const { return wide ? column / wide : ((column + 1) * n_tiles - 1) / n; }
     };
 
-    bool work_size(int /* n_threads */, const ggml_tensor * op, size_t & size) override {
-        const cut to(op->src[1], sotto_packed_kind(op->src[0]), sotto_kernels_in_use());
-        size = size_t(to.n_tiles) * to.stride + SOTTO_WIDE_SLACK;
+    bool work_size(int n_threads, const ggml_tensor * op, size_t & size) override {
+        const ggml_tensor * x = op->src[1];
+        const int kind = sotto_packed_kind(op->src[0]);
+        const cut to(x, kind, sotto_kernels_in_use());
+        size = ROTATION + size_t(to.n_tiles) * to.stride + SOTTO_WIDE_SLACK;
+        // Nobody else reads the node yet.
+        const_cast<ggml_tensor *>(op)->op_params[SOTTO_SHARES_INPUT] = held.x == x && held.kind == kind;
+        held = { x->ne[2] * x->ne[3] == 1 ? x : nullptr, kind, n_threads };
         return true;
     }
 
@@ -47,7 +62,11 @@ class mul_mat_traits : public ggml::cpu::tensor_traits {
         const sotto_kernels * use = sotto_kernels_in_use();
         const cut to(x, kind, use);
         const int64_t dst_stride = int64_t(op->nb[1] / sizeof(float));
-        char * memory = (char *) params->wdata;
+        char * memory = (char *) params->wdata + ROTATION;
+        const bool shares = op->op_params[SOTTO_SHARES_INPUT];
+        if (params->ith == 0) {
+            held = {};  // planning is over: the next graph's buffer holds nothing
+        }
 
         sotto_team team(params);
 
@@ -59,7 +78,7 @@ class mul_mat_traits : public ggml::cpu::tensor_traits {
             }
             // Whole tiles: columns of one lie in the same cache lines, which two threads would take from each other.
             const bool whole = to.n_tiles >= team.size();
-            team.each(whole ? to.n_tiles : n, [&](int64_t i, int) {
+            team.each(shares ? 0 : whole ? to.n_tiles : n, [&](int64_t i, int) {
                 const int64_t tile = whole ? i : to.tile_of(i);
                 for (int64_t c = whole ? to.begin(tile) : i, last = whole ? to.begin(tile + 1) : i + 1; c < last; c++) {
                     use->quantize((const float *) (x_plane + c * x->nb[1]), k, kind, memory + tile * to.stride, to.columns(tile),
@@ -104,4 +123,18 @@ class mul_mat_traits : public ggml::cpu::tensor_traits {
 ggml::cpu::tensor_traits * sotto_mul_mat_traits() {
     static mul_mat_traits * const instance = new mul_mat_traits;  // as long as the process, like ggml's own
     return instance;
+}
+
+void sotto_mul_mat_passed(const ggml_tensor * op) {
+    switch (op->op) {
+        case GGML_OP_NONE: case GGML_OP_RESHAPE: case GGML_OP_VIEW: case GGML_OP_PERMUTE: case GGML_OP_TRANSPOSE: return;
+        case GGML_OP_ROPE:
+            if (held.x && op->data != held.x->data &&
+                size_t(held.n_threads) * (size_t(op->ne[0]) * sizeof(float) + 256) <= ROTATION) {
+                return;
+            }
+            break;
+        default: break;
+    }
+    held = {};
 }

@@ -64,8 +64,10 @@ class sotto_team {
 
   private:
     template <typename Work> void share(int64_t n, const Work & work) {
-        if (n == 1) {
-            work(0, 0);
+        if (n <= 1) {
+            if (n == 1) {
+                work(0, 0);
+            }
             return;
         }
         crew.run(crew.crew, n, [](void * data, int64_t i, int member) { (*(const Work *) data)(i, member); }, (void *) &work);
