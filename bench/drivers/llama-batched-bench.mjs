@@ -3,6 +3,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { upstream } from '../paths.mjs'
+import { ofSteps } from './prompts.mjs'
 
 const execute = promisify(execFile)
 
@@ -25,12 +26,6 @@ async function steps({ model, threads, counts, prompt, generate, isa }) {
     .map(({ t_tg, speed_tg }) => ({ stepMs: (t_tg / generate) * 1000, tokensPerSecond: speed_tg }))
 }
 
-const batch = async ({ sequences, ...options }) =>
-  (await steps({ ...options, counts: [sequences] }))[0]
-
-async function widths(options) {
-  const each = await steps(options)
-  return Object.fromEntries(options.counts.map((count, i) => [`stepMs${count}`, each[i].stepMs]))
-}
+const { batch, widths } = ofSteps(steps)
 
 export const tasks = { batch, widths }

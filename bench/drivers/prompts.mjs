@@ -23,3 +23,12 @@ export async function memory(pid = 'self') {
     privateMb: of('Private_Clean') + of('Private_Dirty'),
   }
 }
+
+/** The tasks of a driver whose `steps({ counts, … })` measures steps of each of so many sequences, in one process. */
+export const ofSteps = (steps) => ({
+  batch: async ({ sequences, ...options }) => (await steps({ ...options, counts: [sequences] }))[0],
+  widths: async (options) => {
+    const each = await steps(options)
+    return Object.fromEntries(options.counts.map((count, i) => [`stepMs${count}`, each[i].stepMs]))
+  },
+})

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { splitModel } from '../../dist/gguf/index.js'
 import { loadModel } from '../../dist/index.js'
 import { median } from '../measure.mjs'
-import { memory, promptTokens, sentences } from './prompts.mjs'
+import { memory, ofSteps, promptTokens, sentences } from './prompts.mjs'
 import { latency } from './sotto-latency.mjs'
 import { speculation } from './sotto-speculation.mjs'
 import { undisturbed } from './sotto-undisturbed.mjs'
@@ -60,13 +60,7 @@ async function steps({ model: path, threads, counts, prompt, generate }) {
   return all
 }
 
-const batch = async ({ sequences, ...options }) =>
-  (await steps({ ...options, counts: [sequences] }))[0]
-
-async function widths(options) {
-  const each = await steps(options)
-  return Object.fromEntries(options.counts.map((count, i) => [`stepMs${count}`, each[i].stepMs]))
-}
+const { batch, widths } = ofSteps(steps)
 
 /** So many readers at once, from their call to the last token of the last one. */
 async function streams({ model: path, threads, streams: count, prompt, generate }) {

@@ -64,13 +64,11 @@ class sotto_team {
 
   private:
     template <typename Work> void share(int64_t n, const Work & work) {
-        if (n <= 1) {
-            if (n == 1) {
-                work(0, 0);
-            }
-            return;
+        if (n == 1) {
+            work(0, 0);
+        } else if (n > 1) {
+            crew.run(crew.crew, n, [](void * data, int64_t i, int member) { (*(const Work *) data)(i, member); }, (void *) &work);
         }
-        crew.run(crew.crew, n, [](void * data, int64_t i, int member) { (*(const Work *) data)(i, member); }, (void *) &work);
     }
 
     const ggml_compute_params * params;
