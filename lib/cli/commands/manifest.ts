@@ -9,12 +9,11 @@ import { NewFile } from '../../gguf/new-file.js'
 import { checkModelFiles } from '../../gguf/shards.js'
 import { resolveModel } from '../../models/store.js'
 import { makeManifest } from '../../verify.js'
-import { type ExitCode, exitCodes } from '../exit-code.js'
-import { Interrupt } from '../interrupt.js'
+import type { ExitCode } from '../exit-code.js'
 import { readKeyFile } from '../key-file.js'
+import { longWork } from '../long-work.js'
 import { write } from '../output.js'
 import { printable } from '../printable.js'
-import { Progress } from '../progress.js'
 
 interface ManifestFlags {
   digests?: boolean
@@ -30,28 +29,24 @@ export async function manifest(
   const source = await resolveModel(model)
   const key = sign === undefined ? undefined : readKeyFile('--sign', sign)
   if (out !== undefined) await checkOut(out, source)
-  using interrupt = new Interrupt()
-  const bar = await Progress.start(model)
   try {
-    const plain = await makeManifest(source, {
-      cache,
-      signal: interrupt.signal,
-      onProgress: ({ bytes, totalBytes }) => bar.update('reading', bytes, totalBytes),
-    })
-    bar.stop()
-    const made = key === undefined ? plain : signManifest(plain, key)
-    const text = digests ? formatDigestList(made.shards) : `${JSON.stringify(made, null, 2)}\n`
-    if (out === undefined) await write(text)
-    else {
-      await writeWhole(out, text)
-      await write(`${printable(out)}\n`)
-    }
-    return exitCodes.ok
-  } catch (error) {
-    bar.stop()
-    if (!interrupt.happened) throw error
-    process.stderr.write('sotto: interrupted; nothing was written\n')
-    return exitCodes.interrupted
+    return await longWork(
+      model,
+      'interrupted; nothing was written',
+      (signal, bar) =>
+        makeManifest(source, {
+          cache,
+          signal,
+          onProgress: ({ bytes, totalBytes }) => bar.update('reading', bytes, totalBytes),
+        }),
+      async (plain) => {
+        const made = key === undefined ? plain : signManifest(plain, key)
+        const text = digests ? formatDigestList(made.shards) : `${JSON.stringify(made, null, 2)}\n`
+        if (out === undefined) return write(text)
+        await writeWhole(out, text)
+        await write(`${printable(out)}\n`)
+      },
+    )
   } finally {
     key?.fill(0)
   }

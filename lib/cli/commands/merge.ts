@@ -2,11 +2,10 @@
 
 import { SottoError } from '../../errors.js'
 import { mergeModel } from '../../gguf/merger.js'
-import { type ExitCode, exitCodes } from '../exit-code.js'
-import { Interrupt } from '../interrupt.js'
+import type { ExitCode } from '../exit-code.js'
+import { longWork } from '../long-work.js'
 import { write, writeJson } from '../output.js'
 import { printable } from '../printable.js'
-import { Progress } from '../progress.js'
 import { size } from '../size.js'
 
 export async function merge(files: string[], { json }: { json?: boolean }): Promise<ExitCode> {
@@ -17,21 +16,15 @@ export async function merge(files: string[], { json }: { json?: boolean }): Prom
       'Expected a first shard, a manifest or all shards, and then the file to write',
     )
   }
-  using interrupt = new Interrupt()
-  const bar = await Progress.start(target)
-  try {
-    const result = await mergeModel(shards.length === 1 ? shards[0]! : shards, target, {
-      signal: interrupt.signal,
-      onProgress: ({ bytes, totalBytes }) => bar.update('merging', bytes, totalBytes),
-    })
-    bar.stop()
-    if (json) await writeJson(result)
-    else await write(`${printable(result.path)}  ${size(result.bytes)}\n`)
-    return exitCodes.ok
-  } catch (error) {
-    bar.stop()
-    if (!interrupt.happened) throw error
-    process.stderr.write('sotto: interrupted; nothing was kept\n')
-    return exitCodes.interrupted
-  }
+  return longWork(
+    target,
+    'interrupted; nothing was kept',
+    (signal, bar) =>
+      mergeModel(shards.length === 1 ? shards[0]! : shards, target, {
+        signal,
+        onProgress: ({ bytes, totalBytes }) => bar.update('merging', bytes, totalBytes),
+      }),
+    (result) =>
+      json ? writeJson(result) : write(`${printable(result.path)}  ${size(result.bytes)}\n`),
+  )
 }

@@ -1,12 +1,11 @@
 // verify.ts: sotto verify
 
 import { verifyModel } from '../../verify.js'
-import { type ExitCode, exitCodes } from '../exit-code.js'
-import { Interrupt } from '../interrupt.js'
+import type { ExitCode } from '../exit-code.js'
 import { readKeyFile } from '../key-file.js'
+import { longWork } from '../long-work.js'
 import { write, writeJson } from '../output.js'
 import { printable } from '../printable.js'
-import { Progress } from '../progress.js'
 
 interface VerifyFlags {
   sha256?: string[]
@@ -19,27 +18,25 @@ export async function verify(
   model: string,
   { sha256, key, cache, json }: VerifyFlags,
 ): Promise<ExitCode> {
-  using interrupt = new Interrupt()
-  const bar = await Progress.start(model)
   const lines: string[] = []
   try {
-    const files = await verifyModel(model, {
-      sha256,
-      publicKey: key === undefined ? undefined : readKeyFile('--key', key),
-      cache,
-      signal: interrupt.signal,
-      onFile: ({ name, ok }) => lines.push(`${name}: ${ok ? 'ok' : 'FAILED'}\n`),
-      onProgress: ({ bytes, totalBytes }) => bar.update('verifying', bytes, totalBytes),
-    })
-    if (json) await writeJson({ files })
-    return exitCodes.ok
-  } catch (error) {
-    if (!interrupt.happened) throw error
-    bar.stop()
-    process.stderr.write('sotto: interrupted\n')
-    return exitCodes.interrupted
+    return await longWork(
+      model,
+      'interrupted',
+      (signal, bar) =>
+        verifyModel(model, {
+          sha256,
+          publicKey: key === undefined ? undefined : readKeyFile('--key', key),
+          cache,
+          signal,
+          onFile: ({ name, ok }) => lines.push(`${name}: ${ok ? 'ok' : 'FAILED'}\n`),
+          onProgress: ({ bytes, totalBytes }) => bar.update('verifying', bytes, totalBytes),
+        }),
+      async (files) => {
+        if (json) await writeJson({ files })
+      },
+    )
   } finally {
-    bar.stop()
     if (!json) for (const line of lines) await write(printable(line))
   }
 }
