@@ -17,6 +17,8 @@ export const errorCodes = {
   ERR_INTERNAL: 'A fault in sotto itself. Please report it.',
   ERR_MANIFEST_INVALID:
     'A manifest is not what it should be, or its files are not what it says of them.',
+  ERR_MODEL_CHANGED:
+    'A file of a loaded model was cut short or cannot be read any more where it is mapped.',
   ERR_MODEL_CLOSED: 'The model was closed before or while the call ran.',
   ERR_MODEL_FORMAT: 'The file is not a GGUF model, is truncated, or contradicts itself.',
   ERR_MODEL_LEGACY: 'The file is a model in a format older than GGUF.',

@@ -69,6 +69,13 @@ export interface LoadOptions {
   mmap?: boolean
   /** Keep the weights from being swapped out. Default false. */
   mlock?: boolean
+  /**
+   * Bring the weights that computing reads into memory before the load resolves: `true` all of them, `false` none, so that only what is used becomes
+   * resident; `'auto'`: packed weights, beside the rest of the load. Of mapped files, on Linux. Default `'auto'`.
+   */
+  prefetch?: 'auto' | boolean
+  /** Read the file past the system's cache, which keeps what other programs have there; it is not mapped then. Default false. */
+  directRead?: boolean
   /** Look at every weight for NaN and infinity while loading. Default false. */
   checkTensors?: boolean
   /** `'upstream'`: compute with ggml's own CPU kernels instead of ours. See `model.info.kernels`. Default `'auto'`. */
@@ -117,6 +124,8 @@ const loadRules: OptionRules<LoadOptions> = {
   devices: listOf(text()),
   mmap: flag(),
   mlock: flag(),
+  prefetch: oneOf<'auto' | boolean>('auto', true, false),
+  directRead: flag(),
   checkTensors: flag(),
   kernels: oneOf('auto', 'upstream'),
   packedCache: flag(),
@@ -177,6 +186,7 @@ export async function loadModel(
   given?: LoadOptions,
 ): Promise<Model> {
   const options = checkOptions<LoadOptions>('options', given, loadRules)
+  const mapped = readMapped(options)
   throwIfAborted(options.signal)
   const named = checkPaths(nameOrPath)
   const source = typeof named === 'string' ? await resolveModel(named) : named
@@ -208,8 +218,11 @@ export async function loadModel(
     paths: files.paths,
     gpuLayers: options.gpuLayers ?? -1,
     devices: options.devices ?? [],
-    mmap: options.mmap ?? true,
+    mmap: mapped,
     mlock: options.mlock ?? false,
+    directRead: options.directRead ?? false,
+    prefetch:
+      options.prefetch === undefined || options.prefetch === 'auto' ? -1 : Number(options.prefetch),
     checkTensors: options.checkTensors ?? false,
     upstreamKernels: options.kernels === 'upstream',
     packedPath: packed.path,
@@ -336,6 +349,21 @@ function throwIfAborted(signal: AbortSignal | undefined): void {
     throw new SottoError('ERR_ABORTED', 'Loading was aborted', { cause: signal.reason })
 }
 
+function readMapped({ mmap, directRead, mlock, prefetch }: Partial<LoadOptions>): boolean {
+  const mapped = mmap ?? !directRead
+  const wrong =
+    (mapped && directRead && 'mmap') ||
+    (directRead && mlock && 'mlock') ||
+    (!mapped && prefetch === true && 'prefetch')
+  if (!wrong) return mapped
+  throw new SottoError(
+    'ERR_OPTION_INVALID',
+    wrong === 'prefetch'
+      ? 'Expected options.prefetch of a file that is mapped: what is read is in memory anyway'
+      : `Expected either options.directRead or options.${wrong}, received both`,
+  )
+}
+
 function readCacheType(option: LoadOptions['cacheType']): { k: CacheType; v: CacheType } {
   if (typeof option === 'string') return { k: option, v: option }
   const checked = checkOptions<{ k?: CacheType; v?: CacheType }>('options.cacheType', option, {
@@ -364,7 +392,7 @@ function readDraft(option: LoadOptions['draft']): { path: string; maxTokens?: nu
 // all memory would be read from disk for every token.
 function checkMemory(needed: number, options: Partial<LoadOptions>): void {
   const limit = Math.min(totalmem(), cgroupLimit())
-  const mustFit = options.mmap === false || options.mlock ? Math.min(freemem() * 1.5, limit) : limit
+  const mustFit = !readMapped(options) || options.mlock ? Math.min(freemem() * 1.5, limit) : limit
   if (needed <= mustFit) return
   const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
   throw new SottoError(

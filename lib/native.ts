@@ -59,6 +59,8 @@ export interface NativeModelOptions {
   devices: string[]
   mmap: boolean
   mlock: boolean
+  directRead: boolean
+  prefetch: number
   checkTensors: boolean
   adapters: { path: string; scale: number }[]
   upstreamKernels: boolean

@@ -11,6 +11,7 @@
   X(kEmbeddingUnsupported, "ERR_EMBEDDING_UNSUPPORTED") \
   X(kGrammarInvalid, "ERR_GRAMMAR_INVALID")             \
   X(kInternal, "ERR_INTERNAL")                          \
+  X(kModelChanged, "ERR_MODEL_CHANGED")                 \
   X(kModelClosed, "ERR_MODEL_CLOSED")                   \
   X(kModelLoad, "ERR_MODEL_LOAD")                       \
   X(kModelMemory, "ERR_MODEL_MEMORY")                   \

@@ -105,6 +105,8 @@ ModelOptions ReadModelOptions(const Napi::Object& o) {
   options.devices = ReadStrings(o.Get("devices"), "devices");
   options.mmap = BoolField(o, "mmap");
   options.mlock = BoolField(o, "mlock");
+  options.direct_read = BoolField(o, "directRead");
+  options.prefetch = IntField(o, "prefetch", -1, 1);
   options.check_tensors = BoolField(o, "checkTensors");
   options.upstream_kernels = BoolField(o, "upstreamKernels");
   options.packed_path = StringField(o, "packedPath");

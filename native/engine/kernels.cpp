@@ -15,14 +15,14 @@ void SetKernelFunctions(const KernelFunctions& found) { functions = found; }
 
 std::string KernelName() { return functions.name ? functions.name() : "off"; }
 
-KernelUse::KernelUse(bool upstream, const std::string& packed_path) : path_(packed_path) {
+KernelUse::KernelUse(bool upstream, const std::string& packed_path, bool bring) : path_(packed_path) {
   if (!upstream) info_.name = KernelName();
-  if (functions.use) functions.use(upstream, path_.empty() ? nullptr : path_.c_str(), OnPacked, this);
+  if (functions.use) functions.use(upstream, path_.empty() ? nullptr : path_.c_str(), bring, OnPacked, this);
 }
 
 KernelUse::~KernelUse() {
   Share(nullptr);
-  if (functions.use) functions.use(false, nullptr, nullptr, nullptr);
+  if (functions.use) functions.use(false, nullptr, false, nullptr, nullptr);
 }
 
 bool KernelUse::Share(Crew* crew) {

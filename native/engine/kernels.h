@@ -14,7 +14,7 @@ class Crew;
 struct KernelFunctions {
   const char* (*name)() = nullptr;
   const char* (*loaded)() = nullptr;
-  void (*use)(bool upstream, const char* packed_path, void (*packed)(void*, const char*, const char*),
+  void (*use)(bool upstream, const char* packed_path, bool bring, void (*packed)(void*, const char*, const char*),
               void* data) = nullptr;
   void (*crew)(void (*run)(void*, int64_t, void (*)(void*, int64_t, int), void*), void* crew, int members) = nullptr;
   bool (*foreign)() = nullptr;
@@ -35,7 +35,8 @@ struct KernelInfo {
 // From here to its end this thread loads one model, or computes with one.
 class KernelUse {
  public:
-  KernelUse(bool upstream, const std::string& packed_path);
+  // `bring`: the pages of that file, before somebody asks for them.
+  KernelUse(bool upstream, const std::string& packed_path, bool bring = false);
   ~KernelUse();
   KernelUse(const KernelUse&) = delete;
   KernelUse& operator=(const KernelUse&) = delete;

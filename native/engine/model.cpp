@@ -90,6 +90,7 @@ std::vector<ggml_backend_dev_t> FindDevices(const std::vector<std::string>& name
 }
 
 llama_load_mode LoadMode(const ModelOptions& options) {
+  if (options.direct_read) return LLAMA_LOAD_MODE_DIRECT_IO;
   if (options.mmap) return options.mlock ? LLAMA_LOAD_MODE_MMAP_MLOCK : LLAMA_LOAD_MODE_MMAP;
   return options.mlock ? LLAMA_LOAD_MODE_MLOCK : LLAMA_LOAD_MODE_NONE;
 }
@@ -115,13 +116,29 @@ auto Explained(ErrorCode code, const std::string& what, const Action& action) {
 struct LoadProgress {
   const std::atomic<bool>& abort;
   const std::function<void(float)>& report;
+  MappedFiles& mapped;
+  bool found = false;  // what is mapped
 };
 
 bool OnProgress(float fraction, void* data) {
-  const auto* progress = static_cast<const LoadProgress*>(data);
+  auto* progress = static_cast<LoadProgress*>(data);
   if (progress->abort) return false;
+  if (!std::exchange(progress->found, true)) progress->mapped.Find();  // before the first weight is read
   if (progress->report) progress->report(fraction);
   return true;
+}
+
+// Where weights are packed, they are what computing reads, and of the model's own file a row of the embedding a token.
+void Prefetch(const ModelOptions& options, const KernelInfo& kernels) {
+  const bool packed = kernels.weights == "file";
+  if (options.prefetch == 0) {
+    for (const std::string& path : options.paths) MappedFiles::LetGo(path);
+    if (packed) MappedFiles::LetGo(options.packed_path);
+  } else if (options.prefetch == 1 && packed) {
+    MappedFiles::Bring(options.packed_path);
+  } else if (options.prefetch == 1) {
+    for (const std::string& path : options.paths) MappedFiles::Bring(path);
+  }
 }
 
 }  // namespace
@@ -137,7 +154,10 @@ std::shared_ptr<const Model> Model::Load(const ModelOptions& options, const std:
     devices = FindDevices(options.devices);
     params.devices = devices.data();
   }
-  LoadProgress state{abort, progress};
+  std::vector<std::string> files = options.paths;
+  if (!options.packed_path.empty()) files.push_back(options.packed_path);
+  auto mapped = std::make_unique<MappedFiles>(std::move(files));
+  LoadProgress state{abort, progress, *mapped};
   params.progress_callback = OnProgress;
   params.progress_callback_user_data = &state;
 
@@ -153,7 +173,7 @@ std::shared_ptr<const Model> Model::Load(const ModelOptions& options, const std:
     for (const std::string& path : options.paths) paths.push_back(path.c_str());
     return llama_model_ptr(llama_model_load_from_splits(paths.data(), paths.size(), params));
   };
-  KernelUse kernels(options.upstream_kernels, options.packed_path);
+  KernelUse kernels(options.upstream_kernels, options.packed_path, options.prefetch != 0);
   try {
     model->model_ = Explained(ErrorCode::kModelLoad, "Could not load the model", load);
   } catch (const Error&) {
@@ -163,6 +183,10 @@ std::shared_ptr<const Model> Model::Load(const ModelOptions& options, const std:
   if (abort) throw Error(ErrorCode::kAborted, "Loading was aborted");
 
   KernelInfo kernel_info = kernels.Loaded();
+  model->mapped_ = std::move(mapped);
+  model->mapped_->Find();  // a file of packed weights gets its name in the end
+  if (model->damaged()) throw Error(ErrorCode::kModelChanged, model->DamageMessage());
+  Prefetch(options, kernel_info);
   ReturnFreedMemory();  // the loader's copy of the metadata
   for (const AdapterOptions& adapter : options.adapters) {
     model->adapters_.push_back(
@@ -176,6 +200,12 @@ std::shared_ptr<const Model> Model::Load(const ModelOptions& options, const std:
   model->chat_format_ = std::make_unique<ChatFormat>(model->get());
   model->info_.chat_template = model->chat_format_->template_text();
   return model;
+}
+
+std::string Model::DamageMessage() const {
+  return std::string("Expected ") + damaged() +
+         " to stay as it is while it is in use: it was cut short or cannot be read any more. Close the model, see to "
+         "the file, load it again";
 }
 
 }  // namespace sotto

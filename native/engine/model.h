@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/mapped-files.h"
 #include "engine/chat-format.h"
 #include "engine/kernels.h"
 
@@ -28,6 +29,8 @@ struct ModelOptions {
   std::vector<std::string> devices;  // names from ListDevices(); empty: all
   bool mmap = true;
   bool mlock = false;
+  bool direct_read = false;  // past the system's cache; not with mmap
+  int prefetch = -1;         // what computing reads, before it does: 0 nothing, 1 all, -1 packed weights
   bool check_tensors = false;
   std::vector<AdapterOptions> adapters;
   bool upstream_kernels = false;  // compute with ggml's own kernels
@@ -69,12 +72,16 @@ class Model {
   llama_model* get() const { return model_.get(); }
   const llama_vocab* vocab() const { return llama_model_get_vocab(model_.get()); }
   const ModelInfo& info() const { return info_; }
+  // A mapped file that was cut short or could not be read, or null: nothing computed since is right.
+  const char* damaged() const { return mapped_->damaged(); }
+  std::string DamageMessage() const;
   const ChatFormat& chat_format() const { return *chat_format_; }
   const std::vector<std::pair<llama_adapter_lora*, float>>& adapters() const { return adapter_scales_; }
 
  private:
   Model() = default;
-  llama_model_ptr model_;  // outlives the adapters and the templates
+  std::unique_ptr<MappedFiles> mapped_;  // outlives the mappings
+  llama_model_ptr model_;                // outlives the adapters and the templates
   std::vector<llama_adapter_lora_ptr> adapters_;
   std::vector<std::pair<llama_adapter_lora*, float>> adapter_scales_;
   std::unique_ptr<ChatFormat> chat_format_;

@@ -211,6 +211,7 @@ bool Scheduler::Loop::Step() {
   SOTTO_PROBE2(step__begin, batch_->size(), running_.size());
   const int32_t status = Decode();
   SOTTO_PROBE2(step__end, batch_->size(), status);
+  if (FailIfDamaged(events_.size())) return true;
   if (status == 0) {
     planner_.Measured(MillisecondsBetween(start, Clock::now()));
     Advance();
@@ -412,8 +413,10 @@ bool Scheduler::Loop::StepEmbeddings() {
   if (!turn) return false;
   kernels_->Share(nullptr);
   embedding_ = true;
+  const size_t before = events_.size();
   embedder_->Step(events_);
   embedding_ = false;
+  FailIfDamaged(before);
   return true;
 }
 
@@ -426,6 +429,22 @@ void Scheduler::Loop::FailEverything(ErrorCode code, const std::string& message)
     while (cache_->EvictOne()) continue;  // after a failed step nobody knows what the cells hold
   }
   if (embedder_) embedder_->FailAll(code, message, events_);
+}
+
+// A mapped file that was cut short reads as zeros: the last step was computed with them, with its events from `first` on, and so would the next.
+// A draft model may be damaged: what it proposes is verified.
+bool Scheduler::Loop::FailIfDamaged(size_t first) {
+  if (!model_->damaged()) return false;
+  const std::string message = model_->DamageMessage();
+  size_t end = first;
+  for (size_t i = first; i < events_.size(); ++i) {
+    if (events_[i].kind == Event::Kind::kDone) {
+      events_[end++] = Event::Failed(events_[i].id, ErrorCode::kModelChanged, message);
+    }
+  }
+  events_.erase(events_.begin() + std::ptrdiff_t(end), events_.end());
+  FailEverything(ErrorCode::kModelChanged, message);
+  return true;
 }
 
 void Scheduler::Loop::Flush() {

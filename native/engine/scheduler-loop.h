@@ -78,6 +78,7 @@ class Scheduler::Loop {
   void AttachPool(const ThreadOptions& options);
   bool UseThreads(int generation, bool prefill);
 
+  bool FailIfDamaged(size_t first);
   void FailEverything(ErrorCode code, const std::string& message);
   void Flush();
   static bool AbortCallback(void* data);

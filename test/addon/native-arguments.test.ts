@@ -11,6 +11,8 @@ const options = (): NativeModelOptions => ({
   devices: [],
   mmap: true,
   mlock: false,
+  directRead: false,
+  prefetch: -1,
   checkTensors: false,
   adapters: [],
   upstreamKernels: false,

@@ -16,13 +16,19 @@ export function runScript(
   source: string,
   {
     flags = [] as string[],
+    env = {} as Record<string, string>,
     kill,
-  }: { flags?: string[]; kill?: { on: string; signal: NodeJS.Signals } } = {},
+  }: {
+    flags?: string[]
+    env?: Record<string, string>
+    kill?: { on: string; signal: NodeJS.Signals }
+  } = {},
 ): Promise<Outcome> {
   const entry = pathToFileURL(resolve('dist/index.js')).href
   const program = `const sotto = await import(${JSON.stringify(entry)})\n${source}`
   const child = spawn(process.execPath, [...flags, '--input-type=module', '-e', program], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
     timeout: 60_000,
     killSignal: 'SIGKILL',
   })

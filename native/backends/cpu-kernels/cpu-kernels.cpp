@@ -294,11 +294,11 @@ void ggml_backend_cpu_kernels_register(void) {
     (void) once;
 }
 
-void ggml_backend_cpu_kernels_use(bool upstream, const char * packed_path,
+void ggml_backend_cpu_kernels_use(bool upstream, const char * packed_path, bool bring,
                                   void (*packed)(void * data, const char * tensor, const char * problem), void * data) {
     current = { upstream, packed, data };
     delete awaited;
-    awaited = packed_path ? new sotto_packed_file(packed_path) : nullptr;
+    awaited = packed_path ? new sotto_packed_file(packed_path, bring) : nullptr;
     being_loaded = nullptr;
 }
 

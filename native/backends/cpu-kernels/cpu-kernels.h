@@ -28,9 +28,9 @@ ggml_backend_buffer_type_t ggml_backend_cpu_kernels_buffer_type(void);
 SOTTO_KERNELS_API const char * ggml_backend_cpu_kernels_name(void);
 
 // How this thread loads a model, and computes with it, until it says otherwise. upstream: with ggml's own kernels. packed_path: the side
-// file of the model's packed weights, or null: they stay in memory. packed, unless null, is called for each packed weight with its
-// name, and with null and a sentence when the side file cannot be used.
-SOTTO_KERNELS_API void ggml_backend_cpu_kernels_use(bool upstream, const char * packed_path,
+// file of the model's packed weights, or null: they stay in memory. bring: its pages, before somebody asks for them. packed, unless null, is
+// called for each packed weight with its name, and with null and a sentence when the side file cannot be used.
+SOTTO_KERNELS_API void ggml_backend_cpu_kernels_use(bool upstream, const char * packed_path, bool bring,
                                                     void (*packed)(void * data, const char * tensor, const char * problem), void * data);
 
 // Threads that this thread may share operations with while ggml computes with it alone: run(crew, n, work, data) calls work(data, i, member)

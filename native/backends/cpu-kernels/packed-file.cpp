@@ -120,7 +120,7 @@ std::string sotto_packed_file::tail(const std::vector<uint64_t> & sums) const {
 
 sotto_packed_file::~sotto_packed_file() = default;
 
-sotto_packed_file::sotto_packed_file(const std::string & path) : path_(path) {}
+sotto_packed_file::sotto_packed_file(const std::string & path, bool bring) : path_(path), bring_(bring) {}
 
 bool sotto_packed_file::open(size_t, std::string & reason) {
     reason = "this system's file mappings are not used yet";
@@ -255,7 +255,7 @@ std::string because(const char * what) { return std::string(what) + ": " + strer
 
 }  // namespace
 
-sotto_packed_file::sotto_packed_file(const std::string & path) : path_(path) {
+sotto_packed_file::sotto_packed_file(const std::string & path, bool bring) : path_(path), bring_(bring) {
     try {
         reading_ = std::async(std::launch::async, [this] { return read(); });
     } catch (const std::system_error &) {  // no thread to be had
@@ -354,7 +354,9 @@ const char * sotto_packed_file::read() {
     memory of(path_ + ".checked");
     const record known = record_of(about, h.tail_sum);
     if (of.holds(known)) {
-        bring(image_, size_);
+        if (bring_) {
+            bring(image_, size_);
+        }
     } else {
         const bool settled = of.begin(about);
         if (sums_of(image_, size_) != sums) {

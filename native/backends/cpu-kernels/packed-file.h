@@ -24,8 +24,9 @@ public:
     sotto_packed_file(const sotto_packed_file &) = delete;
     sotto_packed_file & operator=(const sotto_packed_file &) = delete;
 
-    // Looks at the file of this name; its sums are computed on other threads while the caller does something else.
-    explicit sotto_packed_file(const std::string & path);
+    // Looks at the file of this name; its sums are computed on other threads while the caller does something else. bring: its pages are
+    // brought into this process where nothing else has to look at them.
+    sotto_packed_file(const std::string & path, bool bring);
 
     // The image gets its size. A file that is not whole, or not one of this layout and size, is made again. False with a reason when there
     // can be none: no room, no right to write, a system without such mappings.
@@ -60,6 +61,7 @@ private:
     std::string tail(const std::vector<uint64_t> & sums) const;
 
     const std::string path_;
+    const bool bring_;
     std::string temporary_;
     std::future<const char *> reading_;
     void * image_ = nullptr;
