@@ -12,7 +12,7 @@ import { writeTables } from './table.mjs'
 const quickTrials = ['speed', 'batch', 'streams', 'load', 'contention', 'cache', 'speculation']
 const fullTrials = [
   ...quickTrials,
-  ...['prompt', 'generation', 'widths', 'prefix'],
+  ...['prompt', 'generation', 'widths', 'prefix', 'pinned'],
   ...['undisturbed', 'latency', 'embed', 'start', 'micro', 'shards'],
 ]
 

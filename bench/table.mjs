@@ -154,7 +154,7 @@ function others() {
   )
 }
 
-const insideTrials = ['undisturbed', 'latency', 'prefix', 'embed', 'start']
+const insideTrials = ['undisturbed', 'latency', 'prefix', 'pinned', 'embed', 'start']
 
 function inside() {
   const whole = (trial, where, column) => figure(trial, where, column, false)
@@ -192,6 +192,10 @@ function inside() {
     ],
     ["first token of a prompt that shares 1,000 of 1,020 tokens, of the first's", again('sotto')],
     ['the same of llama-server', again('llama-server')],
+    ...[250, 1000].map((prefix) => [
+      `first token of a chat with a pinned system prompt of ${prefix} tokens, of one without a system prompt`,
+      shapes((model) => percent(whole('pinned', { model, prefix }, 'pinnedOfNone'))),
+    ]),
     [
       'all-MiniLM-L6-v2, texts a second: sotto; llama-server, node-llama-cpp, transformers.js (int8 ONNX)',
       [

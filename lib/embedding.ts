@@ -1,10 +1,10 @@
 // embedding.ts: texts to vectors, and documents ranked by a query.
 
-import { onAbort } from './abort.js'
 import { received, SottoError } from './errors.js'
 import { type NativeEmbedding, NativeEventKind, type NativeModel } from './native.js'
 import { abortSignal, checkOptions, checkText, flag, integer, text } from './options.js'
-import type { EventTarget, RequestRouter } from './request-router.js'
+import { outcome } from './outcome.js'
+import type { RequestRouter } from './request-router.js'
 
 export interface EmbeddingOptions {
   /** Scale each vector to Euclidean length 1. Default true. */
@@ -100,54 +100,21 @@ function checkTexts(what: string, texts: unknown): void {
   })
 }
 
-function runVectors(
+async function runVectors(
   native: NativeModel,
   router: RequestRouter,
   signal: AbortSignal | undefined,
   request: NativeEmbedding,
 ): Promise<Float32Array[]> {
-  return new Promise((resolve, reject) => {
-    const aborted = () =>
-      new SottoError('ERR_ABORTED', 'The embedding was aborted', { cause: signal?.reason })
-    if (signal?.aborted) {
-      reject(aborted())
-      return
-    }
-    const rows: Float32Array[] = []
-    let letGoOfSignal = () => {}
-    const target = {
-      finished: false as boolean,
-      accept(kind: number, payload: unknown) {
-        if (kind === NativeEventKind.vectors) {
-          const { data, columns } = payload as { data: Float32Array; columns: number }
-          for (let at = 0; at < data.length; at += columns) rows.push(data.slice(at, at + columns))
-        } else if (kind === NativeEventKind.done) {
-          end()
-          if ((payload as { finishReason: string }).finishReason === 'abort') reject(aborted())
-          else resolve(rows)
-        } else if (kind === NativeEventKind.failed) {
-          const { code, message } = payload as {
-            code: ConstructorParameters<typeof SottoError>[0]
-            message: string
-          }
-          target.fail(new SottoError(code, message))
-        }
-      },
-      fail(error: SottoError) {
-        end()
-        reject(error)
-      },
-    } satisfies EventTarget
-    const end = () => {
-      target.finished = true
-      letGoOfSignal()
-    }
-    router.start(
-      () => target,
-      (id) => {
-        letGoOfSignal = onAbort(signal, () => native.cancel(id))
-        native.embed({ ...request, id })
-      },
-    )
+  const rows: Float32Array[] = []
+  await outcome(native, router, (id) => native.embed({ ...request, id }), {
+    signal,
+    aborted: 'The embedding was aborted',
+    onEvent(kind, payload) {
+      if (kind !== NativeEventKind.vectors) return
+      const { data, columns } = payload as { data: Float32Array; columns: number }
+      for (let at = 0; at < data.length; at += columns) rows.push(data.slice(at, at + columns))
+    },
   })
+  return rows
 }

@@ -6,7 +6,7 @@ export const errorCodes = {
   ERR_ABORTED: 'An AbortSignal stopped a load, a download or a job before it finished.',
   ERR_ADAPTER_INVALID: 'A LoRA adapter could not be read or does not fit the model.',
   ERR_CHAT_BUSY: 'A chat was asked to go on while its last answer is still being written.',
-  ERR_CONTEXT_FULL: 'The context window has no room for another token and may not be shifted.',
+  ERR_CONTEXT_FULL: 'The context window has no room: for another token, or for a prefix to pin.',
   ERR_DECODE_FAILED: 'The compute backend failed while processing a batch.',
   ERR_DIGEST_MISMATCH: 'A file does not have the SHA-256 digest that was expected of it.',
   ERR_DISK: 'A file could not be written: disk full, no permission, or an I/O error.',

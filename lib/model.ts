@@ -25,6 +25,7 @@ import { received, SottoError } from './errors.js'
 import { fromNative, type NativeModel, type NativeModelInfo } from './native.js'
 import { type ChatCompletion, type Completion, toChatCompletion, toCompletion } from './openai.js'
 import { checkOptions, checkText, flag } from './options.js'
+import { type PinnedPrefix, type PinOptions, pin } from './pin.js'
 import type { RequestRouter } from './request-router.js'
 import { TokenStream } from './token-stream.js'
 
@@ -111,6 +112,28 @@ export class Model implements AsyncDisposable {
   chat(options?: ChatOptions): Chat {
     this.#open()
     return new Chat(() => this.#open(), this.#router, options)
+  }
+
+  /**
+   * Computes the beginning of conversations once, a system prompt and examples for instance, and keeps it: chats that begin so, of
+   * every principal, find it in the KV cache, whatever else is forgotten there. It counts in `contextSize`, of which an eighth stays
+   * free of pins. Only what does not depend on the user's first word is pinned. Close the handle to give its room back.
+   *
+   * Errors: `ERR_CONTEXT_FULL` when there is no room for it, `ERR_TEMPLATE_MISSING`, `ERR_TEMPLATE_INVALID`, `ERR_PROMPT_INVALID` when
+   * no token is common, `ERR_OPTION_INVALID` without `prefixCache`, `ERR_MODEL_UNSUPPORTED`, `ERR_QUEUE_FULL`, `ERR_ABORTED`.
+   *
+   * @example
+   * ```ts
+   * import { loadModel } from 'sotto'
+   * await using model = await loadModel('smollm2-135m-instruct')
+   * const system = 'You answer questions about sailing, briefly and without jargon.'
+   * using pinned = await model.pin({ system })
+   * const { usage } = await model.chat({ system }).send('What is a jib?', { maxTokens: 16 }).result
+   * console.log(pinned.tokens, usage.tokensReused)
+   * ```
+   */
+  async pin(options?: PinOptions): Promise<PinnedPrefix> {
+    return pin(this.#open(), this.#router, options)
   }
 
   /** Answers a conversation and resolves with an OpenAI-shaped `chat.completion` object. */

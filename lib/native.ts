@@ -203,6 +203,12 @@ export interface NativeEmbedding {
   truncate: boolean
 }
 
+export interface NativePin {
+  id: number
+  /** The tokens that all of them begin with are pinned. */
+  chats: NativeChatInput[]
+}
+
 export interface NativeTokenLogprob {
   token: number
   logprob: number
@@ -249,6 +255,8 @@ export interface NativeModel {
   info(): NativeModelInfo
   submit(request: NativeCompletion): void
   embed(request: NativeEmbedding): void
+  pin(request: NativePin): void
+  unpin(id: number): void
   cancel(id: number): void
   pause(id: number, paused: boolean): void
   tokenize(text: string, addSpecial: boolean, parseSpecial: boolean): Promise<Int32Array>

@@ -336,14 +336,65 @@ function lora({ seed = 3 }) {
   }
 }
 
+// A model without attention: its memory is one state a sequence, of which no part can be kept.
+function mamba({ template = 'chatml', seed = 4 }) {
+  const { layers, width, context, vocabulary } = shapes.tiny
+  const { entries } = bpeMetadata(vocabulary, templates[template] ?? template)
+  const inner = 2 * width
+  const [state, kernel, rank] = [16, 4, 4]
+  const tensor = tensorMaker(seed)
+  const tensors = [
+    tensor('token_embd.weight', [width, vocabulary], 1),
+    tensor('output_norm.weight', [width], 'ones'),
+  ]
+  for (let i = 0; i < layers; i++) {
+    const add = (name, dimensions, spread) =>
+      tensors.push(tensor(`blk.${i}.${name}`, dimensions, spread))
+    add('attn_norm.weight', [width], 'ones')
+    add('ssm_in.weight', [width, 2 * inner], 2 / Math.sqrt(width))
+    add('ssm_conv1d.weight', [kernel, inner], 1)
+    add('ssm_conv1d.bias', [inner], 0.1)
+    add('ssm_x.weight', [inner, rank + 2 * state], 2 / Math.sqrt(inner))
+    add('ssm_dt.weight', [rank, inner], 1)
+    add('ssm_dt.bias', [inner], 0.1)
+    add('ssm_a', [state, inner], 0.5)
+    add('ssm_d', [inner], 'ones')
+    add('ssm_out.weight', [inner, width], 2 / Math.sqrt(inner))
+  }
+  const numbers = {
+    block_count: layers,
+    context_length: context,
+    embedding_length: width,
+    'ssm.conv_kernel': kernel,
+    'ssm.inner_size': inner,
+    'ssm.state_size': state,
+    'ssm.time_step_rank': rank,
+  }
+  return {
+    metadata: [
+      { key: 'general.architecture', type: 'string', value: 'mamba' },
+      { key: 'general.name', type: 'string', value: 'tiny recurrent' },
+      ...Object.entries(numbers).map(([key, value]) => ({
+        key: `mamba.${key}`,
+        type: 'uint32',
+        value,
+      })),
+      { key: 'mamba.attention.layer_norm_rms_epsilon', type: 'float32', value: 1e-5 },
+      ...entries,
+    ],
+    tensors,
+  }
+}
+
 const kinds = {
   llama,
+  mamba,
   bert,
   rerank: (options) => bert({ ...options, rerank: true }),
   lora,
 }
 
-/** Writes a model. `kind`: llama, bert, rerank or lora; `template`: chatml, tools, none, or a Jinja text. */
+/** Writes a model. `kind`: llama, mamba, bert, rerank or lora; `template`: chatml, tools, none, or a Jinja text. */
 export function makeTinyModel(path, { kind = 'llama', ...options } = {}) {
   const { metadata, tensors } = kinds[kind](options)
   writeGguf(path, metadata, tensors)

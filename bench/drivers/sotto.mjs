@@ -122,6 +122,38 @@ async function prefix({ model: path, threads, shared, own }) {
   return { firstTokenMs, sharedFirstTokenMs: await ask(4) }
 }
 
+/** The first token of chats in turn: without a system prompt, with one that is pinned, and once with one that is not. */
+async function pinned({ model: path, threads, prefix, asks }) {
+  const model = await open({ model: path, threads, contextSize: 4 * prefix })
+  const said = 'Is there room for one more boat tonight?'
+  const [sentence] = sentences(1)
+  const system = sentences(Math.round(prefix / (await model.countTokens(sentence)))).join(' ')
+  const handle = await model.pin({ system })
+  let asked = 0
+  const ask = async (options) => {
+    const principal = `${asked++}` // nobody finds what another has asked
+    const chat = model.chat({ ...greedy, ...options, principal, maxTokens: 1 })
+    const { timings } = await chat.send(said).result
+    return timings
+  }
+  const none = []
+  const kept = []
+  await ask({})
+  for (let i = 0; i < asks; i++) {
+    none.push((await ask({})).firstTokenMs)
+    kept.push((await ask({ system })).firstTokenMs)
+  }
+  const { firstTokenMs, tokensPrompt } = await ask({ system, reusePrefix: false })
+  return {
+    tokensPinned: handle.tokens,
+    tokensBehind: tokensPrompt - handle.tokens,
+    noneMs: median(none),
+    pinnedMs: median(kept),
+    pinnedOfNone: median(kept) / median(none),
+    computedMs: firstTokenMs,
+  }
+}
+
 async function embed({ model: path, threads, texts: count }) {
   const model = await open({ model: path, threads, contextSize: 4096, batchSize: 4096 })
   const texts = sentences(count)
@@ -144,7 +176,7 @@ async function withoutSpeculation(task, options) {
   }
 }
 
-const speeds = { speed, batch, widths, streams, load, generation, prefix, embed }
+const speeds = { speed, batch, widths, streams, load, generation, prefix, pinned, embed }
 export const tasks = {
   ...Object.fromEntries(
     Object.entries(speeds).map(([name, task]) => [

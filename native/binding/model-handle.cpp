@@ -26,13 +26,17 @@ ModelHandle::Parts ModelHandle::parts() const {
   return {model_, scheduler_};
 }
 
+std::shared_ptr<Scheduler> ModelHandle::scheduler() const {
+  std::lock_guard lock(mutex_);
+  return scheduler_;
+}
+
 void ModelHandle::Wake() {
-  std::shared_ptr<Scheduler> scheduler;
-  {
-    std::lock_guard lock(mutex_);
-    scheduler = scheduler_;
-  }
-  if (scheduler) scheduler->Wake();
+  if (const auto open = scheduler()) open->Wake();
+}
+
+void ModelHandle::Unpin(RequestId id) {
+  if (const auto open = scheduler()) open->Unpin(id);
 }
 
 }  // namespace sotto

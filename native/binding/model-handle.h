@@ -34,6 +34,8 @@ class ModelHandle {
   Parts parts() const;  // throws Error(kModelClosed); any thread
   // A flag of a request has changed. Any thread; nothing when closed, which may happen at any moment.
   void Wake();
+  // The same for what a request pinned: closing frees that too.
+  void Unpin(RequestId id);
   EventPipe& pipe() { return *pipe_; }
   const std::shared_ptr<EventPipe>& shared_pipe() const { return pipe_; }
 
@@ -41,6 +43,8 @@ class ModelHandle {
   std::unordered_map<RequestId, RequestControlPtr> controls;
 
  private:
+  std::shared_ptr<Scheduler> scheduler() const;  // null when closed
+
   std::shared_ptr<EventPipe> pipe_;
   mutable std::mutex mutex_;
   std::atomic<bool> closed_{false};

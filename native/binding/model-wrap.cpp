@@ -95,6 +95,8 @@ Napi::Function ModelWrap::Define(Napi::Env env) {
                          Method<ModelWrap, &ModelWrap::Info>("info"),
                          Method<ModelWrap, &ModelWrap::Submit>("submit"),
                          Method<ModelWrap, &ModelWrap::Embed>("embed"),
+                         Method<ModelWrap, &ModelWrap::Pin>("pin"),
+                         Method<ModelWrap, &ModelWrap::Unpin>("unpin"),
                          Method<ModelWrap, &ModelWrap::Cancel>("cancel"),
                          Method<ModelWrap, &ModelWrap::Pause>("pause"),
                          Method<ModelWrap, &ModelWrap::Tokenize>("tokenize"),
@@ -202,6 +204,18 @@ Napi::Value ModelWrap::Submit(const Napi::CallbackInfo& info) {
 // embed(request: NativeEmbedding): void
 Napi::Value ModelWrap::Embed(const Napi::CallbackInfo& info) {
   Start(info.Env(), ReadEmbedding(ReadObject(info[0], "request")));
+  return info.Env().Undefined();
+}
+
+// pin(request: NativePin): void
+Napi::Value ModelWrap::Pin(const Napi::CallbackInfo& info) {
+  Start(info.Env(), ReadPin(ReadObject(info[0], "request")));
+  return info.Env().Undefined();
+}
+
+// unpin(id: number): void
+Napi::Value ModelWrap::Unpin(const Napi::CallbackInfo& info) {
+  handle_->Unpin(ReadUnsigned(info[0], "id"));
   return info.Env().Undefined();
 }
 

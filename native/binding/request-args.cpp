@@ -211,4 +211,15 @@ RequestOptions ReadEmbedding(const Napi::Object& o) {
   return options;
 }
 
+RequestOptions ReadPin(const Napi::Object& o) {
+  RequestOptions options;
+  options.id = ReadUnsigned(o.Get("id"), "id");
+  const Napi::Value chats = o.Get("chats");
+  if (!chats.IsArray()) throw Error(ErrorCode::kOptionInvalid, "Expected chats to be an array");
+  PinOptions& pin = options.pin.emplace();
+  const Napi::Array list = chats.As<Napi::Array>();
+  for (uint32_t i = 0; i < list.Length(); ++i) pin.chats.push_back(ReadChatInput(ReadObject(list.Get(i), "chats")));
+  return options;
+}
+
 }  // namespace sotto

@@ -18,5 +18,6 @@ ThreadOptions ReadThreads(const Napi::Object& threads);
 ChatInput ReadChatInput(const Napi::Object& input);
 RequestOptions ReadCompletion(const Napi::Object& request);
 RequestOptions ReadEmbedding(const Napi::Object& request);
+RequestOptions ReadPin(const Napi::Object& request);
 
 }  // namespace sotto

@@ -13,54 +13,87 @@ int CommonPrefix(std::span<const int32_t> a, std::span<const int32_t> b) {
 PrefixCache::PrefixCache(llama_memory_t memory, int ids, bool partial)
     : memory_(memory), partial_(partial), entries_(ids) {}
 
-int PrefixCache::Lookup(const std::string& principal, std::span<const int32_t> tokens) const {
-  const auto tree = trees_.find(principal);
-  if (tree == trees_.end() || tokens.empty()) return 0;
-  // The last token is always decoded: its logits are what the request is for.
-  const auto match = tree->second.Find(tokens.first(tokens.size() - 1));
-  if (match.length == 0) return 0;
-  if (!partial_ &&
-      (match.length != tree->second.Length(match.holder) || entries_[match.holder].state != Entry::State::kIdle)) {
-    return 0;
+RadixTree::Holders PrefixCache::Holders(Entry::State state, bool pin) const {
+  RadixTree::Holders holders;
+  for (size_t id = 0; id < entries_.size(); ++id) {
+    if (entries_[id].state == state && entries_[id].pin == pin) holders.set(id);
   }
-  return match.length;
+  return holders;
 }
 
+RadixTree::Match PrefixCache::Find(const RadixTree& tree, std::span<const int32_t> tokens) const {
+  if (tokens.empty()) return {};
+  // The last token is always decoded: its logits are what the request is for.
+  tokens = tokens.first(tokens.size() - 1);
+  if (partial_) return tree.Find(tokens);
+  const bool pin = &tree == &pinned_;
+  return tree.FindWhole(tokens, Holders(pin ? Entry::State::kPinned : Entry::State::kIdle, pin));
+}
+
+int PrefixCache::Lookup(const std::string& principal, std::span<const int32_t> tokens) const {
+  const auto tree = trees_.find(principal);
+  const int own = tree == trees_.end() ? 0 : Find(tree->second, tokens).length;
+  return std::max(own, LookupPinned(tokens));
+}
+
+int PrefixCache::LookupPinned(std::span<const int32_t> tokens) const { return Find(pinned_, tokens).length; }
+
 PrefixCache::Lease PrefixCache::Acquire(const std::string& principal, std::span<const int32_t> tokens, bool reuse) {
-  const int length = reuse ? Lookup(principal, tokens) : 0;
-  if (length > 0) {
-    RadixTree& tree = Tree(principal);
-    const int holder = tree.Find(tokens.first(length)).holder;
-    Entry& entry = entries_[holder];
-    if (entry.state == Entry::State::kIdle && tree.Length(holder) == length) {
-      entry.state = Entry::State::kRunning;  // the next turn of a conversation takes its own sequence over
-      return {holder, length};
+  Entry entry{Entry::State::kRunning, principal};
+  if (!reuse) return Share({}, std::move(entry), tokens);
+  const auto tree = trees_.find(principal);
+  const RadixTree::Match own = tree == trees_.end() ? RadixTree::Match() : Find(tree->second, tokens);
+  const RadixTree::Match pinned = Find(pinned_, tokens);
+  if (pinned.length > own.length) return Share(pinned, std::move(entry), tokens);
+  if (own.length > 0) {
+    Entry& holder = entries_[own.holder];
+    if (holder.state == Entry::State::kIdle && tree->second.Length(own.holder) == own.length) {
+      holder.state = Entry::State::kRunning;  // the next turn of a conversation takes its own sequence over
+      return {own.holder, own.length};
     }
-    // Pinned while an id is looked for: making room must not evict what is about to be shared.
-    const auto state = std::exchange(entry.state, Entry::State::kRunning);
+  }
+  return Share(own, std::move(entry), tokens);
+}
+
+PrefixCache::Lease PrefixCache::AcquireToPin(std::span<const int32_t> tokens) {
+  Entry entry{Entry::State::kRunning};
+  entry.pin = true;
+  return Share(Find(pinned_, tokens), std::move(entry), tokens);
+}
+
+// A new sequence that begins with what `match` found.
+PrefixCache::Lease PrefixCache::Share(const RadixTree::Match& match, Entry entry, std::span<const int32_t> tokens) {
+  if (match.length == 0) {
     const int id = TakeFreeId();
-    entry.state = state;
     if (id < 0) return {};
     entry.last_used = ++clock_;
-    llama_memory_seq_cp(memory_, holder, id, 0, length);
-    entries_[id] = {Entry::State::kRunning, principal, ++clock_, true};
-    tree.Append(id, tokens.first(length));
-    return {id, length};
+    entries_[id] = std::move(entry);
+    return {id, 0};
   }
+  Entry& holder = entries_[match.holder];
+  // Held while an id is looked for: making room must not evict what is about to be shared.
+  const auto state = std::exchange(holder.state, Entry::State::kRunning);
   const int id = TakeFreeId();
+  holder.state = state;
   if (id < 0) return {};
-  entries_[id] = {Entry::State::kRunning, principal, ++clock_, true};
-  return {id, 0};
+  holder.last_used = ++clock_;
+  llama_memory_seq_cp(memory_, match.holder, id, 0, match.length);
+  entry.last_used = ++clock_;
+  entry.pinned_by = holder.pin ? match.holder : holder.pinned_by;
+  entry.pinned = holder.pin ? match.length : std::min(holder.pinned, match.length);
+  entries_[id] = std::move(entry);
+  Tree(entries_[id]).Append(id, tokens.first(size_t(match.length)));
+  return {id, match.length};
 }
 
 void PrefixCache::Extend(int id, std::span<const int32_t> tokens) {
   Entry& entry = entries_[id];
-  if (entry.shared) Tree(entry.principal).Append(id, tokens);
+  if (entry.shared) Tree(entry).Append(id, tokens);
 }
 
 void PrefixCache::Release(int id, bool keep) {
   Entry& entry = entries_[id];
-  if (!keep || !entry.shared || Tree(entry.principal).Length(id) == 0) {
+  if (!keep || entry.pin || !entry.shared || Tree(entry).Length(id) == 0) {
     Free(id);
     return;
   }
@@ -68,15 +101,24 @@ void PrefixCache::Release(int id, bool keep) {
   entry.last_used = ++clock_;
 }
 
+void PrefixCache::Pin(int id) { entries_[id].state = Entry::State::kPinned; }
+
+void PrefixCache::UnpinAll() {
+  for (size_t id = 0; id < entries_.size(); ++id) {
+    if (entries_[id].state == Entry::State::kPinned) Unpin(int(id));
+  }
+}
+
 void PrefixCache::Forget(int id) {
   llama_memory_seq_rm(memory_, id, -1, -1);
-  Tree(entries_[id].principal).Remove(id);
+  Tree(entries_[id]).Remove(id);
+  entries_[id].pinned = 0;
 }
 
 void PrefixCache::Unshare(int id) {
   Entry& entry = entries_[id];
   if (!entry.shared) return;
-  Tree(entry.principal).Remove(id);
+  Tree(entry).Remove(id);
   entry.shared = false;
 }
 
@@ -92,27 +134,16 @@ bool PrefixCache::EvictOne() {
 }
 
 int PrefixCache::RunningCells() const {
-  RadixTree::Holders running;
-  for (size_t id = 0; id < entries_.size(); ++id) {
-    if (entries_[id].state == Entry::State::kRunning) running.set(id);
-  }
-  int cells = 0;
-  for (const auto& [principal, tree] : trees_) cells += tree.CountTokens(running);
+  const RadixTree::Holders running = Holders(Entry::State::kRunning, false);
+  const RadixTree::Holders pins = Holders(Entry::State::kRunning, true) | Holders(Entry::State::kPinned, true);
+  std::vector<int> pinned(RadixTree::kMaxHolders);
+  for (size_t id = 0; id < entries_.size(); ++id) pinned[id] = entries_[id].pinned;
+  int cells = pinned_.CountTokens(pins);
+  for (const auto& [principal, tree] : trees_) cells += tree.CountTokens(running, pinned);
   return cells;
 }
 
-bool PrefixCache::SharedWithRunning(int id) const {
-  const Entry& own = entries_[id];
-  const auto tree = trees_.find(own.principal);
-  if (!own.shared || tree == trees_.end()) return false;
-  RadixTree::Holders others, alone;
-  alone.set(id);
-  for (size_t other = 0; other < entries_.size(); ++other) {
-    if (int(other) != id && entries_[other].state == Entry::State::kRunning) others.set(other);
-  }
-  const int apart = tree->second.CountTokens(others) + tree->second.CountTokens(alone);
-  return tree->second.CountTokens(others | alone) != apart;
-}
+int PrefixCache::PinnedCells() const { return pinned_.CountTokens(Holders(Entry::State::kPinned, true)); }
 
 int PrefixCache::TakeFreeId() {
   while (true) {
@@ -126,8 +157,12 @@ int PrefixCache::TakeFreeId() {
 void PrefixCache::Free(int id) {
   Entry& entry = entries_[id];
   llama_memory_seq_rm(memory_, id, -1, -1);
-  const auto tree = trees_.find(entry.principal);
-  if (tree != trees_.end()) {
+  if (entry.pin) {
+    pinned_.Remove(id);
+    for (Entry& other : entries_) {
+      if (other.pinned_by == id) other.pinned = 0;  // the cells are theirs now
+    }
+  } else if (const auto tree = trees_.find(entry.principal); tree != trees_.end()) {
     tree->second.Remove(id);
     if (tree->second.empty()) trees_.erase(tree);  // principals come and go; their trees must not pile up
   }

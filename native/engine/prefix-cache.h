@@ -1,6 +1,7 @@
 // prefix-cache.h: which tokens lie in the KV cache, under which sequence id, and who may share them. Sharing is
 // llama_memory_seq_cp in a unified cache: cells get a second owner, nothing is copied. One radix tree a principal, so
-// that the time to a first token never tells one principal what another has asked. The scheduler's thread only.
+// that the time to a first token never tells one principal what another has asked; and one of what is pinned, which
+// everybody shares and nothing evicts. The scheduler's thread only.
 #pragma once
 
 #include <llama.h>
@@ -31,11 +32,18 @@ class PrefixCache {
   Lease Acquire(const std::string& principal, std::span<const int32_t> tokens, bool reuse);
   // How many tokens Acquire would find now.
   int Lookup(const std::string& principal, std::span<const int32_t> tokens) const;
+  // The same among what is pinned.
+  Lease AcquireToPin(std::span<const int32_t> tokens);
+  int LookupPinned(std::span<const int32_t> tokens) const;
 
   // `tokens` were decoded for `id`; from now on others may share them.
   void Extend(int id, std::span<const int32_t> tokens);
   // The sequence has ended. `keep`: its tokens stay until room is needed. Not kept: the cells are freed now.
   void Release(int id, bool keep);
+  // A sequence of AcquireToPin has all its tokens: they stay until Unpin.
+  void Pin(int id);
+  void Unpin(int id) { Free(id); }
+  void UnpinAll();
   // Frees the cells of `id`, which goes on running with none.
   void Forget(int id);
   // Takes the tokens of `id` out of the tree: they no longer say what the cells hold (after a shift).
@@ -43,28 +51,34 @@ class PrefixCache {
   // Frees the least recently used sequence that is not running. False: there is none.
   bool EvictOne();
 
-  // Cells that running sequences occupy, shared ones counted once.
+  // Cells that running sequences and pinned prefixes occupy, shared ones counted once.
   int RunningCells() const;
-  // Whether a running sequence other than `id` shares cells with it, or may.
-  bool SharedWithRunning(int id) const;
+  int PinnedCells() const;
   int capacity() const { return int(entries_.size()); }
 
  private:
   struct Entry {
-    enum class State { kFree, kRunning, kIdle } state = State::kFree;
+    enum class State { kFree, kRunning, kIdle, kPinned } state = State::kFree;
     std::string principal;
     uint64_t last_used = 0;
     bool shared = true;  // its tokens are in the tree
+    bool pin = false;    // in the tree of what is pinned, or about to be
+    int pinned_by = -1;  // whose cells its first `pinned` tokens lie in
+    int pinned = 0;
   };
+  RadixTree::Match Find(const RadixTree& tree, std::span<const int32_t> tokens) const;
+  Lease Share(const RadixTree::Match& match, Entry entry, std::span<const int32_t> tokens);
   int TakeFreeId();
   void Free(int id);
-  RadixTree& Tree(const std::string& principal) { return trees_[principal]; }
+  RadixTree& Tree(const Entry& entry) { return entry.pin ? pinned_ : trees_[entry.principal]; }
+  RadixTree::Holders Holders(Entry::State state, bool pin) const;
 
   llama_memory_t memory_;
   bool partial_;
   uint64_t clock_ = 0;
   std::vector<Entry> entries_;
   std::map<std::string, RadixTree> trees_;
+  RadixTree pinned_;
 };
 
 }  // namespace sotto

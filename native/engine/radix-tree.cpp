@@ -43,6 +43,27 @@ RadixTree::Match RadixTree::Find(std::span<const int32_t> tokens) const {
   }
 }
 
+RadixTree::Match RadixTree::FindWhole(std::span<const int32_t> tokens, const Holders& holders) const {
+  const Node* node = root_.get();
+  Match longest;
+  for (size_t matched = 0; matched < tokens.size();) {
+    const auto child = node->children.find(tokens[matched]);
+    if (child == node->children.end()) break;
+    node = child->second.get();
+    const std::span<const int32_t> rest = tokens.subspan(matched);
+    const size_t most = std::min(rest.size(), node->edge.size());
+    const int common = int(std::mismatch(rest.begin(), rest.begin() + most, node->edge.begin()).first - rest.begin());
+    for (const int holder : node->tails) {
+      const Tail& tail = tails_[holder];
+      if (holders.test(holder) && tail.offset <= common && tail.length > longest.length)
+        longest = {holder, tail.length};
+    }
+    if (common < int(node->edge.size())) break;
+    matched += size_t(common);
+  }
+  return longest;
+}
+
 void RadixTree::Append(int holder, std::span<const int32_t> tokens) {
   Tail& tail = tails_[holder];
   if (!tail.node) {
@@ -139,30 +160,36 @@ void RadixTree::Trim(Node* node) {
 int RadixTree::Length(int holder) const { return tails_[holder].length; }
 bool RadixTree::empty() const { return root_->children.empty() && root_->tails.empty(); }
 
-int RadixTree::CountTokens(const Holders& holders) const {
+int RadixTree::CountTokens(const Holders& holders, std::span<const int> skip) const {
+  constexpr int kNobody = -1;
   struct Visit {
     const RadixTree& tree;
     const Holders& holders;
+    std::span<const int> skip;
     int total = 0;
 
-    // Returns whether a wanted holder passes through or ends in the node. Recursion is no deeper than the number of
-    // holders.
-    bool operator()(const Node* node) {
-      bool below = false;
-      for (const auto& [token, child] : node->children) below |= (*this)(child.get());
-      int held = below ? int(node->edge.size()) : 0;
-      bool here = below;
-      for (const int holder : node->tails) {
-        if (!holders.test(holder)) continue;
-        here = true;
-        held = std::max(held, tree.tails_[holder].offset);
+    // Returns the least skip of the wanted holders that pass through or end in the node, which begins at `depth`; kNobody
+    // when there is none. Recursion is no deeper than the number of holders.
+    int operator()(const Node* node, int depth) {
+      const int end = depth + int(node->edge.size());
+      int least = kNobody, held = depth;
+      const auto pass = [&](int skipped, int until) {
+        least = least == kNobody ? skipped : std::min(least, skipped);
+        held = std::max(held, until);
+      };
+      for (const auto& [token, child] : node->children) {
+        const int below = (*this)(child.get(), end);
+        if (below != kNobody) pass(below, end);
       }
-      total += held;
-      return here;
+      for (const int holder : node->tails) {
+        if (holders.test(holder)) pass(skip.empty() ? 0 : skip[holder], depth + tree.tails_[holder].offset);
+      }
+      if (least != kNobody) total += std::max(0, held - std::max(depth, least));
+      return least;
     }
   };
-  Visit visit{*this, holders};
-  visit(root_.get());
+  Visit visit{*this, holders, skip};
+  visit(root_.get(), 0);
   return visit.total;
 }
 

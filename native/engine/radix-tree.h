@@ -28,6 +28,8 @@ class RadixTree {
   };
   // The longest prefix of `tokens` that some holder has. O(length of the match).
   Match Find(std::span<const int32_t> tokens) const;
+  // The longest whole path of one of `holders` that `tokens` begin with.
+  Match FindWhole(std::span<const int32_t> tokens, const Holders& holders) const;
 
   // Puts `holder` at the root, or moves it further along `tokens`. O(number of tokens).
   void Append(int holder, std::span<const int32_t> tokens);
@@ -35,8 +37,9 @@ class RadixTree {
   int Length(int holder) const;
   bool empty() const;
 
-  // Tokens on the paths of `holders`, each shared one counted once: the KV cells they occupy.
-  int CountTokens(const Holders& holders) const;
+  // Tokens on the paths of `holders`, each shared one counted once: the KV cells they occupy. `skip`: of each holder, how
+  // many tokens at the beginning are not counted, except where others that have them too skip fewer.
+  int CountTokens(const Holders& holders, std::span<const int> skip = {}) const;
 
  private:
   struct Node;

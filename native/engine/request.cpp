@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "engine/model.h"
+#include "engine/prefix-cache.h"
 #include "engine/tokenizer.h"
 
 namespace sotto {
@@ -159,6 +160,25 @@ void PrepareEmbedding(const Model& model, EmbeddingOptions&& options, Request& r
   request.truncate = options.truncate;
 }
 
+void PreparePin(const Model& model, const PinOptions& options, Request& request) {
+  for (const ChatInput& chat : options.chats) {
+    std::vector<int32_t> tokens = TokenizeChat(model.vocab(), model.chat_format().Apply(chat).text);
+    if (&chat == &options.chats.front()) {
+      request.tokens = std::move(tokens);
+    } else {
+      request.tokens.resize(size_t(CommonPrefix(request.tokens, tokens)));
+    }
+  }
+  if (request.tokens.empty()) {
+    throw Error(
+        ErrorCode::kPromptInvalid,
+        "Expected a conversation whose beginning does not depend on what follows, received one without such a token");
+  }
+  request.pin = true;
+  request.max_tokens = 0;
+  request.speculation = SpeculationMode::kOff;
+}
+
 }  // namespace
 
 std::unique_ptr<Request> PrepareRequest(const Model& model, RequestOptions&& options, RequestControlPtr control,
@@ -170,6 +190,8 @@ std::unique_ptr<Request> PrepareRequest(const Model& model, RequestOptions&& opt
   request->submitted = submitted;
   if (options.embedding) {
     PrepareEmbedding(model, std::move(*options.embedding), *request);
+  } else if (options.pin) {
+    PreparePin(model, *options.pin, *request);
   } else {
     PrepareCompletion(model, std::move(options.completion.value()), *request);
   }

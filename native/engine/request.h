@@ -66,11 +66,17 @@ struct EmbeddingOptions {
   bool truncate = false;            // cut an input that is longer than the context instead of failing
 };
 
+// The beginning that conversations have in common: that of the prompts of all `chats`.
+struct PinOptions {
+  std::vector<ChatInput> chats;
+};
+
 struct RequestOptions {
   RequestId id = 0;
   std::string principal;  // KV reuse never crosses principals
   std::optional<CompletionOptions> completion;
   std::optional<EmbeddingOptions> embedding;
+  std::optional<PinOptions> pin;
 };
 
 // Ready for the scheduler: nothing here needs text work or can fail for a reason the caller could have known.
@@ -85,6 +91,7 @@ struct Request {
   int32_t max_tokens = -1;
   bool ignore_eos = false;
   bool reuse_prefix = true;
+  bool pin = false;                       // `tokens` are to be computed and kept for everybody; nothing is generated
   std::vector<int32_t> preserved_tokens;  // control tokens that a chat parser must see as text
   Overflow overflow = Overflow::kError;
   std::vector<std::string> stop;

@@ -48,67 +48,50 @@ void Scheduler::Loop::Run() {
 }
 
 void Scheduler::Loop::Take(std::vector<Command>&& commands) {
-  for (Command& command : commands) {
-    if (command.threads) {
-      try {
-        AttachPool(*command.threads);
-      } catch (const std::exception& exception) {
-        Log(LogLevel::kWarn, exception.what());
-      }
-      continue;
-    }
-    if (command.measure) {
-      RunMeasure(*command.measure);
-      continue;
-    }
-    std::unique_ptr<Request> request = std::move(command.request);
-    // Those who will be admitted in this turn do not wait.
-    if (int(waiting_.size() + running_.size()) >= options_.queue_limit + options_.sequences) {
-      events_.push_back(Event::Failed(request->id, ErrorCode::kQueueFull,
-                                      "Expected at most " + std::to_string(options_.queue_limit) +
-                                          " waiting requests: try again when some have finished"));
-      continue;
-    }
-    if (request->embedding) {
-      try {
-        if (!embedder_) {
-          Embedder::Options options;
-          options.batch_size = std::max(options.batch_size, options_.batch_size);
-          options.pooling = options_.pooling;
-          options.abort = AbortCallback;
-          options.abort_data = this;
-          embedder_ = std::make_unique<Embedder>(model_, options);
-          AttachPool(options_.threads);
-        }
-        embedder_->Add(std::move(request));
-      } catch (const Error& error) {
-        events_.push_back(Event::Failed(request->id, error.code(), error.what()));
-      } catch (const std::exception& exception) {
-        events_.push_back(Event::Failed(request->id, ErrorCode::kInternal, exception.what()));
-      }
-      continue;
-    }
-    if (!context_) {
-      events_.push_back(Event::Failed(request->id, ErrorCode::kModelUnsupported,
-                                      "Expected a decoder-only text model, received " + model_->info().description));
-      continue;
-    }
-    if (int(request->tokens.size()) >= info_.context_size) {
-      events_.push_back(Event::Failed(request->id, ErrorCode::kPromptTooLong,
-                                      "Expected a prompt of fewer than " + std::to_string(info_.context_size) +
-                                          " tokens, received " + std::to_string(request->tokens.size()) +
-                                          ": load the model with a larger contextSize or shorten it"));
-      continue;
-    }
-    auto sequence = std::make_unique<Sequence>(std::move(request), model_->vocab());
-    sequence->arrival = ++arrivals_;
-    const SpeculationMode mode = sequence->request->speculation.value_or(options_.speculation);
-    if (info_.can_speculate && mode != SpeculationMode::kOff) {
-      sequence->speculation = std::make_unique<Speculation>(mode, sequence->prompt_length);
-    }
-    SOTTO_PROBE2(request__queued, sequence->request->id, sequence->prompt_length);
-    waiting_.push_back(std::move(sequence));
+  for (Command& command : commands) std::visit([this](auto& each) { Do(each); }, command);
+}
+
+void Scheduler::Loop::Do(RequestPtr& request) {
+  // Those who will be admitted in this turn do not wait.
+  if (int(waiting_.size() + running_.size()) >= options_.queue_limit + options_.sequences) {
+    events_.push_back(Event::Failed(request->id, ErrorCode::kQueueFull,
+                                    "Expected at most " + std::to_string(options_.queue_limit) +
+                                        " waiting requests: try again when some have finished"));
+    return;
   }
+  if (request->embedding) {
+    try {
+      if (!embedder_) {
+        Embedder::Options options;
+        options.batch_size = std::max(options.batch_size, options_.batch_size);
+        options.pooling = options_.pooling;
+        options.abort = AbortCallback;
+        options.abort_data = this;
+        embedder_ = std::make_unique<Embedder>(model_, options);
+        AttachPool(options_.threads);
+      }
+      embedder_->Add(std::move(request));
+    } catch (const Error& error) {
+      events_.push_back(Event::Failed(request->id, error.code(), error.what()));
+    } catch (const std::exception& exception) {
+      events_.push_back(Event::Failed(request->id, ErrorCode::kInternal, exception.what()));
+    }
+    return;
+  }
+  if (!context_) {
+    events_.push_back(Event::Failed(request->id, ErrorCode::kModelUnsupported,
+                                    "Expected a decoder-only text model, received " + model_->info().description));
+    return;
+  }
+  if (!FitsBesidePins(*request)) return;
+  auto sequence = std::make_unique<Sequence>(std::move(request), model_->vocab());
+  sequence->arrival = ++arrivals_;
+  const SpeculationMode mode = sequence->request->speculation.value_or(options_.speculation);
+  if (info_.can_speculate && mode != SpeculationMode::kOff) {
+    sequence->speculation = std::make_unique<Speculation>(mode, sequence->prompt_length);
+  }
+  SOTTO_PROBE2(request__queued, sequence->request->id, sequence->prompt_length);
+  waiting_.push_back(std::move(sequence));
 }
 
 bool Scheduler::Loop::ReapCancelled() {
@@ -146,13 +129,17 @@ Scheduler::Loop::Admission Scheduler::Loop::TryAdmit(Sequence& sequence) {
   if (sequence.reused >= 0 && sequence.request->control->paused) return Admission::kNotNow;  // parked until it is read
   if (int(running_.size()) >= options_.sequences) return Admission::kNoRoom;
   const bool reuse = options_.prefix_cache && sequence.request->reuse_prefix;
-  const int found = reuse ? cache_->Lookup(sequence.request->principal, sequence.tokens) : 0;
+  const bool pin = sequence.request->pin;
+  const int found = pin     ? cache_->LookupPinned(sequence.tokens)
+                    : reuse ? cache_->Lookup(sequence.request->principal, sequence.tokens)
+                            : 0;
   if (reuse && LeaderIsComing(sequence, found)) return Admission::kNotNow;
   int cells = cache_->RunningCells() + int(sequence.tokens.size()) - found;
   for (const SequencePtr& other : running_) cells += other->pending();
   if (!running_.empty() && cells > info_.context_size) return Admission::kNoRoom;
 
-  const PrefixCache::Lease lease = cache_->Acquire(sequence.request->principal, sequence.tokens, reuse);
+  const PrefixCache::Lease lease = pin ? cache_->AcquireToPin(sequence.tokens)
+                                       : cache_->Acquire(sequence.request->principal, sequence.tokens, reuse);
   if (lease.id < 0) return Admission::kNoRoom;
   sequence.id = lease.id;
   sequence.cached = lease.reused;
@@ -194,7 +181,8 @@ bool Scheduler::Loop::LeaderIsComing(const Sequence& sequence, int found) const 
   if (model_->info().recurrent || model_->info().hybrid) return false;
   for (const SequencePtr& leader : running_) {
     if (!leader->prefilling() || leader->cancelled() || !leader->request->reuse_prefix) continue;
-    if (leader->request->principal != sequence.request->principal) continue;
+    const bool for_all = leader->request->pin;
+    if (!for_all && (sequence.request->pin || leader->request->principal != sequence.request->principal)) continue;
     const int common = CommonPrefix(leader->tokens, sequence.tokens);
     if (common > leader->cached && common > found + info_.batch_size / 16) return true;
   }
@@ -274,7 +262,9 @@ bool Scheduler::Loop::MakeRoom() {
 // with the forgotten tokens in sight, so nobody else may share them afterwards.
 bool Scheduler::Loop::Shift(Sequence& sequence) {
   if (!info_.can_shift || sequence.cached < 8) return false;
-  const int keep = std::min(4, sequence.cached / 4);  // the attention sinks: StreamingLLM, arXiv 2309.17453
+  // The attention sinks: StreamingLLM, arXiv 2309.17453. What is pinned must stay where others find it.
+  const int keep = std::max(std::min(4, sequence.cached / 4), cache_->LookupPinned(sequence.tokens));
+  if (sequence.cached - keep < 2) return false;
   const int drop = (sequence.cached - keep) / 2;
   llama_memory_t memory = llama_get_memory(context_.get());
   cache_->Unshare(sequence.id);
@@ -390,6 +380,7 @@ void Scheduler::Loop::Finish(Sequence& sequence, FinishReason reason, std::strin
   result.tokens_drafted = sequence.drafted;
   result.tokens_accepted = sequence.accepted;
   SOTTO_PROBE3(request__done, request.id, int(reason), sequence.generated);
+  if (request.pin && reason == FinishReason::kLength) Pin(sequence);
   events_.push_back(Event::Done(request.id, std::move(result)));
   Retire(sequence);
 }
@@ -427,6 +418,9 @@ void Scheduler::Loop::FailEverything(ErrorCode code, const std::string& message)
   waiting_.clear();
   if (cache_) {
     while (cache_->EvictOne()) continue;  // after a failed step nobody knows what the cells hold
+    if (!pins_.empty()) Log(LogLevel::kWarn, "Pinned prefixes are lost: they will be computed with every prompt");
+    cache_->UnpinAll();
+    pins_.clear();
   }
   if (embedder_) embedder_->FailAll(code, message, events_);
 }

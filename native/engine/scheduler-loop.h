@@ -5,9 +5,10 @@
 #include <atomic>
 #include <future>
 #include <list>
+#include <map>
 #include <memory>
-#include <optional>
 #include <thread>
+#include <variant>
 #include <vector>
 
 #include "base/mailbox.h"
@@ -29,7 +30,8 @@ class Scheduler::Loop {
 
   void Submit(std::unique_ptr<Request> request);
   void Wake() { mailbox_.Wake(); }
-  void SetThreads(const ThreadOptions& options);
+  void SetThreads(const ThreadOptions& options) { mailbox_.Put(options); }
+  void Unpin(RequestId id) { mailbox_.Put(UnpinCommand{id}); }
   double Measure(int threads, int tokens);
   void Close();
   const SchedulerInfo& info() const { return info_; }
@@ -40,14 +42,15 @@ class Scheduler::Loop {
     int tokens;
     std::promise<double> milliseconds;
   };
-  struct Command {
-    std::unique_ptr<Request> request;
-    std::unique_ptr<ThreadOptions> threads;
-    std::unique_ptr<MeasureCommand> measure;
+  struct UnpinCommand {
+    RequestId id;
   };
+  using RequestPtr = std::unique_ptr<Request>;
+  using Command = std::variant<RequestPtr, ThreadOptions, std::unique_ptr<MeasureCommand>, UnpinCommand>;
 
   void Run();
   void Take(std::vector<Command>&& commands);
+  void Do(RequestPtr& request);
   void Admit();
   enum class Admission { kAdmitted, kNotNow, kNoRoom };
   Admission TryAdmit(Sequence& sequence);
@@ -73,8 +76,14 @@ class Scheduler::Loop {
   void DraftFromModel(const std::vector<Sequence*>& sequences, const std::vector<int>& counts);
   bool Verify(Sequence& sequence);
 
+  // scheduler-pins.cpp
+  void Do(UnpinCommand& command);
+  bool FitsBesidePins(const Request& request);
+  void Pin(Sequence& sequence);
+
   // scheduler-threads.cpp
-  void RunMeasure(MeasureCommand& command);
+  void Do(ThreadOptions& options);
+  void Do(std::unique_ptr<MeasureCommand>& command);
   void AttachPool(const ThreadOptions& options);
   bool UseThreads(int generation, bool prefill);
 
@@ -107,6 +116,7 @@ class Scheduler::Loop {
 
   std::list<SequencePtr> waiting_;
   std::vector<SequencePtr> running_;
+  std::map<RequestId, int> pins_;  // request that pinned → its id in the PrefixCache
   uint64_t arrivals_ = 0;
   std::vector<Event> events_;                     // of this turn
   std::vector<const RequestControl*> abortable_;  // whose cancellation stops the batch that is being computed

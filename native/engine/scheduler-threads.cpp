@@ -1,5 +1,6 @@
 // scheduler-threads.cpp: the loop and its threads: which pool computes, how many of it, and what a step with so many takes.
 
+#include "base/log.h"
 #include "base/probe.h"
 #include "engine/scheduler-loop.h"
 
@@ -10,7 +11,15 @@ constexpr int kUncounted = 2;
 
 }  // namespace
 
-void Scheduler::Loop::RunMeasure(MeasureCommand& command) {
+void Scheduler::Loop::Do(ThreadOptions& options) {
+  try {
+    AttachPool(options);
+  } catch (const std::exception& exception) {
+    Log(LogLevel::kWarn, exception.what());
+  }
+}
+
+void Scheduler::Loop::Do(std::unique_ptr<MeasureCommand>& command) {
   double milliseconds = -1;
   if (context_ && running_.empty() && waiting_.empty()) {
     const PrefixCache::Lease lease = cache_->Acquire({}, {}, false);
@@ -20,9 +29,9 @@ void Scheduler::Loop::RunMeasure(MeasureCommand& command) {
       Clock::time_point start;
       int done = 0;
       // The first steps are not counted: they build the graph, touch the weights, and say whether a crew can share the work.
-      for (int i = 0; i < command.tokens + kUncounted && !closing_; ++i) {
+      for (int i = 0; i < command->tokens + kUncounted && !closing_; ++i) {
         if (i == kUncounted) start = Clock::now();
-        UseThreads(command.threads, false);
+        UseThreads(command->threads, false);
         kernels_->Foreign();
         batch_->Clear();
         batch_->Add(bos == LLAMA_TOKEN_NULL ? 0 : bos, i, lease.id, true);
@@ -35,7 +44,7 @@ void Scheduler::Loop::RunMeasure(MeasureCommand& command) {
       cache_->Release(lease.id, false);
     }
   }
-  command.milliseconds.set_value(milliseconds);
+  command->milliseconds.set_value(milliseconds);
 }
 
 void Scheduler::Loop::AttachPool(const ThreadOptions& options) {

@@ -71,20 +71,16 @@ Scheduler::Loop::Loop(ModelPtr model, const SchedulerOptions& options, EventSink
 
 void Scheduler::Loop::Submit(std::unique_ptr<Request> request) {
   const RequestId id = request->id;
-  if (mailbox_.Put({std::move(request), nullptr, nullptr})) return;
+  if (mailbox_.Put(std::move(request))) return;
   std::vector<Event> events;
   events.push_back(Event::Failed(id, ErrorCode::kModelClosed, "The model is closed"));
   sink_(std::move(events));
 }
 
-void Scheduler::Loop::SetThreads(const ThreadOptions& options) {
-  mailbox_.Put({nullptr, std::make_unique<ThreadOptions>(options), nullptr});
-}
-
 double Scheduler::Loop::Measure(int threads, int tokens) {
   auto command = std::make_unique<MeasureCommand>(MeasureCommand{threads, tokens, {}});
   std::future<double> milliseconds = command->milliseconds.get_future();
-  if (!mailbox_.Put({nullptr, nullptr, std::move(command)})) return -1;
+  if (!mailbox_.Put(std::move(command))) return -1;
   try {
     return milliseconds.get();
   } catch (const std::future_error&) {
@@ -114,6 +110,7 @@ void Scheduler::Wake() { loop_->Wake(); }
 void Scheduler::SetThreads(const ThreadOptions& options) { loop_->SetThreads(options); }
 double Scheduler::Measure(int threads, int tokens) { return loop_->Measure(threads, tokens); }
 const SchedulerInfo& Scheduler::info() const { return loop_->info(); }
+void Scheduler::Unpin(RequestId id) { loop_->Unpin(id); }
 void Scheduler::Close() { loop_->Close(); }
 
 }  // namespace sotto

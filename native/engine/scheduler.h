@@ -55,6 +55,8 @@ class Scheduler {
   void Wake();
   // Any thread: new thread counts from the next step on.
   void SetThreads(const ThreadOptions& options);
+  // Any thread: what this request pinned may be forgotten. Nothing when it did not, or has been unpinned.
+  void Unpin(RequestId id);
   // Runs `tokens` single-token steps on a scratch sequence when idle and returns milliseconds per step, or a negative
   // number when the scheduler was busy or closing. Blocks the caller (a libuv job).
   double Measure(int threads, int tokens);

@@ -20,6 +20,11 @@ const stages: [name: string, source: (tiny: string, real: string) => string][] =
       `${load(real, '{ contextSize: 8192 }')}model.complete(Array.from({ length: 5000 }, (_, i) => 400 + i % 999)).result.catch(() => {})\nsetTimeout(() => end(), 100)`,
   ],
   [
+    'while pinning, with a pin',
+    (_, real) =>
+      `${load(real)}await model.pin({ system: 'a' })\nmodel.pin({ system: 'word '.repeat(2000) }).catch(() => {})\nsetTimeout(() => end(), 100)`,
+  ],
+  [
     'mid-token',
     (_, real) =>
       `${load(real)}for await (const _ of model.complete('Once', { ignoreEos: true })) { if (++globalThis.count > 5) end() }`,

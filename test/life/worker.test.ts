@@ -46,6 +46,11 @@ const stages: [name: string, body: (real: string) => string][] = [
       `sotto.loadModel(${JSON.stringify(real)}, { mmap: false, onProgress: () => parentPort.postMessage('going') })`,
   ],
   [
+    'while pinning, with a pin',
+    (real: string) =>
+      `${model(real)} await model.pin({ system: 'a' }); model.pin({ system: 'word '.repeat(2000) }).catch(() => {}); setTimeout(() => parentPort.postMessage('going'), 50)`,
+  ],
+  [
     'while embedding',
     (real: string) =>
       `${model(real)} model.embed(Array(100).fill('word '.repeat(100))); setTimeout(() => parentPort.postMessage('going'), 50)`,

@@ -40,6 +40,34 @@ TEST(RadixTree, CountsSharedTokensOnce) {
   EXPECT_EQ(tree.CountTokens(RadixTree::Holders(1)), 3);
 }
 
+TEST(RadixTree, LeavesOutWhatTwoOfThemBeginWithUnlessAThirdHasItOfItsOwn) {
+  RadixTree tree;
+  tree.Append(0, Tokens{1, 2, 3, 4});
+  tree.Append(1, Tokens{1, 2, 3, 5, 6});
+  RadixTree::Holders holders;
+  holders.set(0).set(1);
+  EXPECT_EQ(tree.CountTokens(holders, std::vector<int>{3, 3}), 3);
+  EXPECT_EQ(tree.CountTokens(holders, std::vector<int>{2, 3}), 4);
+  EXPECT_EQ(tree.CountTokens(holders, std::vector<int>{4, 5}), 0);
+  tree.Append(2, Tokens{1, 2, 3});
+  holders.set(2);
+  EXPECT_EQ(tree.CountTokens(holders, std::vector<int>{4, 5, 0}), 3);
+}
+
+TEST(RadixTree, FindsTheLongestWholePathThatTokensBeginWith) {
+  RadixTree tree;
+  tree.Append(0, Tokens{1, 2});
+  tree.Append(1, Tokens{1, 2, 3, 4});
+  tree.Append(2, Tokens{1, 2, 3, 4, 5, 6});
+  RadixTree::Holders all;
+  all.set(0).set(1).set(2);
+  EXPECT_EQ(tree.FindWhole(Tokens{1, 2, 3, 4, 5, 7}, all).holder, 1);
+  EXPECT_EQ(tree.FindWhole(Tokens{1, 2, 3, 7}, all).length, 2);
+  EXPECT_EQ(tree.FindWhole(Tokens{1, 2, 3, 4, 5, 6}, all).holder, 2);
+  EXPECT_EQ(tree.FindWhole(Tokens{1, 2, 3, 4, 5, 6}, all.reset(2)).holder, 1);
+  EXPECT_EQ(tree.FindWhole(Tokens{1}, all).holder, -1);
+}
+
 // Against a model that keeps every path whole: random appends and removals over a tiny alphabet, so that splits, joins
 // and shared tails all happen.
 TEST(RadixTree, AgreesWithPlainPathsOverRandomOperations) {
