@@ -35,7 +35,7 @@ import {
   type Threads,
   threadKey,
 } from './threads.js'
-import { checkUnchanged, type PinnedFile, verifyBeforeLoad } from './verify.js'
+import { HeldFiles, type PinnedFile, verifyBeforeLoad } from './verify.js'
 
 const cacheTypes = ['f16', 'f32', 'bf16', 'q8_0', 'q4_0', 'q4_1', 'iq4_nl', 'q5_0', 'q5_1'] as const
 export type CacheType = (typeof cacheTypes)[number]
@@ -215,7 +215,7 @@ export async function loadModel(
   const firstGuess = resolveThreads(options.threads, cpu, undefined)
   const packed = await packedFor(files, pinned, options)
   const nativeOptions: NativeModelOptions = {
-    paths: files.paths,
+    paths: [],
     gpuLayers: options.gpuLayers ?? -1,
     devices: options.devices ?? [],
     mmap: mapped,
@@ -242,7 +242,7 @@ export async function loadModel(
     prefixCache: options.prefixCache ?? true,
     pooling: options.pooling ?? 'auto',
     speculation: nativeSpeculation(options.speculation ?? 'auto'),
-    draftPaths: draftFiles?.paths ?? [],
+    draftPaths: [],
     draftPackedPath: (await packedFor(draftFiles, pinnedDraft, options)).path,
     draftTokens: draft?.maxTokens ?? mostDrafted,
     threads: firstGuess,
@@ -263,7 +263,16 @@ export async function loadModel(
       abort.abort()
     }
   }
+  const held: HeldFiles[] = []
+  const hold = (verified: PinnedFile[] | undefined, paths: string[]): string[] => {
+    if (!verified) return paths
+    const files = new HeldFiles(verified, paths)
+    held.push(files)
+    return files.paths
+  }
   try {
+    nativeOptions.paths = hold(pinned, files.paths)
+    nativeOptions.draftPaths = hold(pinnedDraft, draftFiles?.paths ?? [])
     const loaded = await native().Model.load(
       nativeOptions,
       router.onEvents,
@@ -271,8 +280,7 @@ export async function loadModel(
       abort,
     )
     try {
-      if (pinned) checkUnchanged(pinned, files.paths)
-      if (pinnedDraft) checkUnchanged(pinnedDraft, draftFiles!.paths)
+      for (const verified of held) verified.check()
     } catch (error) {
       await loaded.close()
       throw error
@@ -308,6 +316,7 @@ export async function loadModel(
     throw thrown ? thrown.error : fromNative(error)
   } finally {
     letGoOfSignal()
+    for (const files of held) files[Symbol.dispose]()
   }
 }
 

@@ -1,6 +1,6 @@
 // verify.ts: whether the files of a model are what somebody said they are: a manifest, a digest list, the store, or the caller.
 
-import { realpathSync } from 'node:fs'
+import { closeSync, constants, openSync, realpathSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { type DigestOptions, digestFile } from './digest.js'
 import { received, SottoError } from './errors.js'
@@ -126,12 +126,41 @@ export async function verifyBeforeLoad(
   )
 }
 
-/** @internal Throws unless `paths` are the files that were verified, and still what they were. */
-export function checkUnchanged(files: PinnedFile[], paths: string[]): void {
-  const same =
-    files.length === paths.length &&
-    files.every(({ identity }, i) => identityOf(paths[i]!).key === identity.key)
-  if (!same) throw changed(paths.length === 1 ? paths[0]! : dirname(paths[0]!))
+/**
+ * @internal Files as they were verified, held open: on Linux native code opens what is held, by `paths`, and not what has its name by then. Elsewhere
+ * `check` finds afterwards that a file was replaced. Throws when one has changed.
+ */
+export class HeldFiles implements Disposable {
+  readonly paths: string[]
+  readonly #names: string[]
+  readonly #files: PinnedFile[]
+  readonly #open: number[] = []
+
+  constructor(files: PinnedFile[], names: string[]) {
+    this.#files = files
+    this.#names = names
+    try {
+      if (process.platform === 'linux')
+        for (const name of names) this.#open.push(openSync(name, constants.O_RDONLY))
+      this.check()
+    } catch (error) {
+      this[Symbol.dispose]()
+      throw error
+    }
+    this.paths = this.#open.length > 0 ? this.#open.map((held) => `/proc/self/fd/${held}`) : names
+  }
+
+  check(): void {
+    const now = this.#open.length > 0 ? this.#open : this.#names
+    const same =
+      this.#files.length === now.length &&
+      this.#files.every(({ identity }, i) => identityOf(now[i]!).key === identity.key)
+    if (!same) throw changed(this.#names.length === 1 ? this.#names[0]! : dirname(this.#names[0]!))
+  }
+
+  [Symbol.dispose](): void {
+    for (const held of this.#open.splice(0)) closeSync(held)
+  }
 }
 
 function changed(path: string): SottoError {

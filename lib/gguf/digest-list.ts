@@ -42,14 +42,7 @@ export function readDigestList(path: string): (ListedDigest & { path: string })[
   if (statSync(path).size > mostBytes)
     throw invalid(path, `has more than ${mostBytes} bytes, which no list needs`)
   const folder = realpathSync(dirname(path))
-  const listed = readFileSync(path, 'utf8')
-    .split('\n')
-    .flatMap((line, i) => {
-      const text = line.replace(/\r$/, '')
-      return text === '' || text.startsWith('#') ? [] : [parseLine(path, text, i + 1)]
-    })
-  if (listed.length === 0) throw invalid(path, 'lists nothing')
-  return listed.map(({ name, sha256 }) => {
+  return parseDigestList(path, readFileSync(path, 'utf8')).map(({ name, sha256 }) => {
     const found = join(folder, name)
     if (name.includes('\0') || isAbsolute(name) || leaves(folder, found))
       throw invalid(path, `names ${received(name)}, which is not below its folder`)
@@ -59,6 +52,16 @@ export function readDigestList(path: string): (ListedDigest & { path: string })[
       throw invalid(path, `names ${received(name)}, which is a link that leaves its folder`)
     return { name, sha256, path: real }
   })
+}
+
+/** @internal What a text lists, without a look at its files. `path` is for messages. */
+export function parseDigestList(path: string, text: string): ListedDigest[] {
+  const listed = text.split('\n').flatMap((whole, i) => {
+    const line = whole.replace(/\r$/, '')
+    return line === '' || line.startsWith('#') ? [] : [parseLine(path, line, i + 1)]
+  })
+  if (listed.length === 0) throw invalid(path, 'lists nothing')
+  return listed
 }
 
 function parseLine(path: string, line: string, number: number): ListedDigest {

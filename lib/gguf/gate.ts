@@ -29,12 +29,15 @@ export async function checkModelFile(path: string, options: GateOptions = {}): P
   checkPath(path)
   checkMagic(path)
   const file = await readGguf(path, options.limits)
-  if (!options.adapter) {
-    checkShape(file)
-    checkVocabulary(file)
-    checkTemplates(file)
-  }
+  if (!options.adapter) checkModel(file)
   return file
+}
+
+/** @internal What a head says, of a model that native code may open. */
+export function checkModel(file: GgufFile): void {
+  checkShape(file)
+  checkVocabulary(file)
+  checkTemplates(file)
 }
 
 /** @internal A regular file, which opening does not block on. */

@@ -59,7 +59,9 @@ export async function readManifest(
     publicKey: signingKeyRule,
   })
   checkPath(path)
-  const manifest = parse(path)
+  if (statSync(path).size > mostBytes)
+    throw invalid(path, `has more than ${mostBytes} bytes, which no model needs`)
+  const manifest = parseManifest(path, readFileSync(path, 'utf8'))
   if (publicKey !== undefined) checkSignature(path, manifest, publicKey)
   const folder = realpathSync(dirname(path))
   const names = new Set<string>()
@@ -79,11 +81,10 @@ export async function readManifest(
   return { ...manifest, paths }
 }
 
-function parse(path: string): Manifest {
-  if (statSync(path).size > mostBytes)
-    throw invalid(path, `has more than ${mostBytes} bytes, which no model needs`)
+/** @internal What a text says, without a look at its files. `path` is for messages. */
+export function parseManifest(path: string, text: string): Manifest {
   try {
-    return checkManifest(path, JSON.parse(readFileSync(path, 'utf8').replace(/^\ufeff/, '')))
+    return checkManifest(path, JSON.parse(text.replace(/^\ufeff/, '')))
   } catch (cause) {
     if (cause instanceof SottoError) throw cause
     throw invalid(path, `is not JSON: ${(cause as Error).message}`, { cause })

@@ -1,7 +1,15 @@
 // digest-memory.ts: digests of files that were read once, so that nobody reads them again while they are the same files. Whoever can
 // write to the cache folder can make it lie: it saves time, and is no proof against the user's own account.
 
-import { mkdirSync, readFileSync, realpathSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import {
+  fstatSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { homeFolder } from './home.js'
 
@@ -21,8 +29,10 @@ const mostRemembered = 4096
 // The clock of file systems ticks more slowly than programs run: a file that has only just changed may change again in the same tick.
 const settledMs = 100
 
-export function identityOf(path: string): FileIdentity {
-  const { dev, ino, size, mtimeNs, ctimeNs } = statSync(path, { bigint: true })
+/** Of a path or of an open file. */
+export function identityOf(file: string | number): FileIdentity {
+  const { dev, ino, size, mtimeNs, ctimeNs } =
+    typeof file === 'number' ? fstatSync(file, { bigint: true }) : statSync(file, { bigint: true })
   return {
     key: [dev, ino, size, mtimeNs, ctimeNs].join(' '),
     bytes: Number(size),

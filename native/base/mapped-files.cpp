@@ -19,8 +19,11 @@
 namespace sotto {
 
 struct MappedFiles::File {
-  explicit File(std::string name) : path(std::move(name)) {}
-  const std::string path;
+  explicit File(std::string name) : path(std::move(name)) { Resolve(); }
+  void Resolve();
+  // The path as the system has it, from the first time that it leads somewhere: what was opened then stays mapped, wherever the name leads later.
+  std::string path;
+  bool found = false;
   std::atomic<bool> damaged{false};
 };
 
@@ -61,8 +64,9 @@ std::vector<Mapping> Mappings() {
   return mappings;
 }
 
-std::string RealPath(const std::string& path) {
+std::string RealPath(const std::string& path, bool* found = nullptr) {
   const std::unique_ptr<char, void (*)(void*)> real(realpath(path.c_str(), nullptr), free);
+  if (found) *found = real != nullptr;
   return real ? real.get() : path;
 }
 
@@ -120,6 +124,10 @@ void CatchBusErrors() {
 // A slot's end is written last and cleared first: a handler on another thread sees all of it or nothing.
 #define SOTTO_CLEAR_SLOT(slot) (slot).end = 0, (slot).begin = 0, (slot).damaged = nullptr
 
+void MappedFiles::File::Resolve() {
+  if (!found) path = RealPath(path, &found);
+}
+
 MappedFiles::MappedFiles(std::vector<std::string> paths) {
   for (std::string& path : paths) files_.push_back(std::make_unique<File>(std::move(path)));
   const std::lock_guard lock(mutex);
@@ -144,9 +152,9 @@ void MappedFiles::Find() {
   const int used_before = slots_used;
   for (MappedFiles* owner = living; owner; owner = owner->next_) {
     for (const auto& file : owner->files_) {
-      const std::string path = RealPath(file->path);
+      file->Resolve();
       for (const Mapping& mapping : mappings) {
-        if (mapping.path != path || used == kSlots) continue;
+        if (mapping.path != file->path || used == kSlots) continue;
         Slot& slot = slots[used++];
         if (slot.begin == mapping.begin && slot.end == mapping.end && slot.damaged == &file->damaged) continue;
         SOTTO_CLEAR_SLOT(slot);
@@ -189,6 +197,7 @@ void MappedFiles::LetGo(const std::string& path) {
 
 #else
 
+void MappedFiles::File::Resolve() {}
 MappedFiles::MappedFiles(std::vector<std::string> paths) {
   for (std::string& path : paths) files_.push_back(std::make_unique<File>(std::move(path)));
 }

@@ -129,6 +129,7 @@ it('a file that was replaced between check and load is ERR_DIGEST_MISMATCH, and 
   nativeLoad.mockImplementationOnce(async (...list) => {
     renameSync(other, model) // the same bytes, and still another file
     const loaded = await native().Model.load(...list)
+    if (process.platform === 'linux') expect(list[0].paths[0]).toMatch(/^\/proc\/self\/fd\//) // and so not what has the name now
     const own = loaded.close.bind(loaded)
     return Object.assign(loaded, {
       close: () => {

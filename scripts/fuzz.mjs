@@ -1,0 +1,170 @@
+// fuzz.mjs: coverage-guided fuzzing of everything that reads a stranger's bytes: test/fuzz/targets, by Jazzer.js, which is libFuzzer under Node.
+//
+//   npm run fuzz [-- --seconds 60] [--only gguf,manifest] [--again file]
+//
+// What was found interesting stays in test/fuzz/corpus, an input that breaks a target in test/fuzz/findings: it becomes a test.
+// Jazzer's addon is compiled against the compiler's own libFuzzer (Debian: clang, and libclang-rt of its version).
+// Last line: N passed, N failed, N skipped.
+
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const home = join(root, 'test', 'fuzz')
+const jazzer = join(home, 'node_modules', '@jazzer.js')
+const addon = join(jazzer, 'fuzzer', 'build', 'Release', 'jazzerjs.node')
+const build = join(home, 'build')
+
+function must(command, args, options = {}) {
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 2 ** 26,
+    ...options,
+  })
+  if (status !== 0) throw new Error(`${command}: ${error?.message ?? `${stdout}\n${stderr}`}`)
+  return stdout
+}
+
+const found = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0
+
+/** Jazzer and its addon, once. */
+function prepareJazzer(clang) {
+  if (existsSync(addon)) return
+  must('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: home })
+  const libFuzzer = must(clang, [
+    '-print-file-name=lib/linux/libclang_rt.fuzzer_no_main-x86_64.a',
+  ]).trim()
+  const runtime = existsSync(libFuzzer)
+    ? libFuzzer
+    : join(
+        must(clang, ['-print-resource-dir']).trim(),
+        'lib',
+        'linux',
+        `libclang_rt.fuzzer_no_main-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.a`,
+      )
+  const sources = ['.', 'shared'].flatMap((folder) =>
+    readdirSync(join(jazzer, 'fuzzer', folder))
+      .filter((name) => name.endsWith('.cpp'))
+      .map((name) => join(folder, name)),
+  )
+  const require = createRequire(join(root, 'package.json'))
+  mkdirSync(dirname(addon), { recursive: true })
+  must(
+    clang,
+    [
+      ...['-std=c++17', '-O2', '-fPIC', '-shared', '-DNAPI_VERSION=8', '-w'],
+      ...['-I', join(home, 'jazzer'), '-I', '.'],
+      ...['-I', require('node-api-headers').include_dir],
+      ...['-I', dirname(require.resolve('node-addon-api'))],
+      ...sources,
+      join(home, 'jazzer', 'callers.cpp'),
+      ...['-Wl,--whole-archive', runtime, '-Wl,--no-whole-archive', '-o', addon],
+    ],
+    { cwd: join(jazzer, 'fuzzer') },
+  )
+}
+
+/** Targets and what they test as CommonJS, which is what Jazzer instruments. */
+function compileTargets() {
+  rmSync(build, { recursive: true, force: true })
+  const targets = readdirSync(join(home, 'targets')).map((name) => join(home, 'targets', name))
+  must(process.execPath, [
+    join(root, 'node_modules', 'typescript', 'bin', 'tsc'),
+    ...[
+      '--outDir',
+      build,
+      '--rootDir',
+      root,
+      '--module',
+      'commonjs',
+      '--moduleResolution',
+      'node10',
+    ],
+    ...['--target', 'es2022', '--lib', 'es2023,es2024.string,esnext.disposable,dom.asynciterable'],
+    ...[
+      '--types',
+      'node',
+      '--skipLibCheck',
+      '--strict',
+      '--esModuleInterop',
+      '--ignoreDeprecations',
+      '5.0',
+    ],
+    ...targets,
+  ])
+  writeFileSync(join(build, 'package.json'), '{ "type": "commonjs" }\n')
+}
+
+/** Inputs to begin with: real files of each kind, small. */
+async function writeSeeds(target, folder) {
+  mkdirSync(folder, { recursive: true })
+  const seeds = await import('../test/fuzz/seeds.mjs')
+  for (const [name, bytes] of Object.entries(await seeds[target]()))
+    writeFileSync(join(folder, name), bytes)
+}
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '60' },
+    only: { type: 'string' },
+    again: { type: 'string' },
+  },
+})
+const clang = ['clang++', 'clang++-19', 'clang++-16', 'clang++-15', 'clang++-14'].find(found)
+const all = ['gguf', 'manifest', 'load']
+const targets = values.only ? values.only.split(',') : all
+const unknown = targets.find((target) => !all.includes(target))
+if (unknown) {
+  console.error(`Expected --only to name some of ${all.join(', ')}, received ${unknown}`)
+  process.exit(2)
+}
+if (!clang || process.platform !== 'linux') {
+  console.log(
+    'fuzzing skipped: needs Linux and clang with libFuzzer (Debian: clang libclang-rt-14-dev)',
+  )
+  console.log(`0 passed, 0 failed, ${targets.length} skipped`)
+  process.exit(0)
+}
+prepareJazzer(clang)
+compileTargets()
+let failed = 0
+for (const target of targets) {
+  const corpus = join(home, 'corpus', target)
+  const findings = join(home, 'findings', target)
+  const seeds = mkdtempSync(join(tmpdir(), `sotto-seeds-${target}-`))
+  await writeSeeds(target, seeds)
+  mkdirSync(corpus, { recursive: true })
+  mkdirSync(findings, { recursive: true })
+  console.log(`--- ${target}`)
+  const { status } = spawnSync(
+    process.execPath,
+    [
+      join(jazzer, 'core', 'dist', 'cli.js'),
+      join(build, 'test', 'fuzz', 'targets', `${target}.js`),
+      ...(values.again ? [] : [corpus, seeds]),
+      ...['-i', join(build, 'lib'), '--disable_bug_detectors', '.*', '--timeout', '10000'],
+      '--',
+      ...(values.again
+        ? [values.again]
+        : [
+            `-max_total_time=${values.seconds}`,
+            `-artifact_prefix=${findings}/`,
+            '-max_len=65536',
+            '-len_control=0',
+          ]),
+      ...['-rss_limit_mb=4096', '-print_final_stats=1', '-verbosity=0'],
+    ],
+    { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] },
+  )
+  console.log(`${target}: ${status === 0 ? 'clean' : `a finding (${status}), see ${findings}`}`)
+  if (status !== 0) failed++
+  rmSync(seeds, { recursive: true, force: true })
+}
+console.log(`${targets.length - failed} passed, ${failed} failed, 0 skipped`)
+process.exit(failed ? 1 : 0)
