@@ -7,7 +7,7 @@
 // Last line: N passed, N failed, N skipped.
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -117,7 +117,7 @@ const { values } = parseArgs({
   },
 })
 const clang = ['clang++', 'clang++-19', 'clang++-16', 'clang++-15', 'clang++-14'].find(found)
-const all = ['gguf', 'manifest', 'load']
+const all = ['gguf', 'manifest', 'load', 'metadata']
 const targets = values.only ? values.only.split(',') : all
 const unknown = targets.find((target) => !all.includes(target))
 if (unknown) {
@@ -160,8 +160,14 @@ for (const target of targets) {
           ]),
       ...['-rss_limit_mb=4096', '-print_final_stats=1', '-verbosity=0'],
     ],
-    { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] },
+    {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      env: { ...process.env, SOTTO_FUZZ_FINDINGS: findings },
+    },
   )
+  const last = join(findings, 'last.gguf')
+  if (status !== 0 && existsSync(last)) renameSync(last, join(findings, `${Date.now()}.gguf`))
   console.log(`${target}: ${status === 0 ? 'clean' : `a finding (${status}), see ${findings}`}`)
   if (status !== 0) failed++
   rmSync(seeds, { recursive: true, force: true })

@@ -36,6 +36,7 @@ export async function checkModelFile(path: string, options: GateOptions = {}): P
 /** @internal What a head says, of a model that native code may open. */
 export function checkModel(file: GgufFile): void {
   checkShape(file)
+  checkTensorTypes(file)
   checkVocabulary(file)
   checkTemplates(file)
 }
@@ -198,8 +199,22 @@ function checkShape(file: GgufFile): void {
   ) {
     throw broken(`${key('rope.scaling.type')} ${JSON.stringify(String(scaling).slice(0, 40))}`)
   }
+  for (const epsilon of ['layer_norm_epsilon', 'layer_norm_rms_epsilon', 'group_norm_epsilon']) {
+    for (const value of numbers(file, key(`attention.${epsilon}`)) ?? [])
+      if (value < 0 || value > 1) throw broken(`${key(`attention.${epsilon}`)} ${value}`)
+  }
   checkRange(file, key('rope.dimension_count'), 0, widest)
   checkRange(file, key('nextn_predict_layers'), 0, mostLayers)
+}
+
+// What upstream's operations on the CPU take; of another type they end the process when the first token is computed.
+function checkTensorTypes({ tensors }: GgufFile): void {
+  for (const { name, type, dimensions } of tensors) {
+    if (!/\.(?:weight|bias)$/.test(name)) continue
+    const row = dimensions.length === 1 || dimensions.slice(1).every((n) => n === 1)
+    if ((row && type !== 'F32') || /^(?:I\d+|F64)$/.test(type))
+      throw broken(`${name} as ${type}${row ? ', expected F32' : ''}`)
+  }
 }
 
 function checkExperts(file: GgufFile, key: (name: string) => string): void {

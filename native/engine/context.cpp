@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 
+#include "base/abort-shield.h"
 #include "base/error.h"
 #include "base/log.h"
 
@@ -14,16 +15,20 @@ constexpr int kDefaultContext = 4096;
 }  // namespace
 
 llama_context_ptr OpenContext(const Model& model, const llama_context_params& params, const std::string& failure) {
+  const AbortShield shield;
   const LogCapture log;
   std::string reason;
+  ErrorCode code = ErrorCode::kModelMemory;
   try {
     llama_context_ptr context(llama_init_from_model(model.get(), params));
     if (context) return context;
     reason = log.text();
+    // Upstream catches what it throws, and logs it.
+    if (reason.find("GGML_ASSERT") != std::string::npos) code = ErrorCode::kModelLoad;
   } catch (const std::exception& exception) {
     reason = exception.what();
   }
-  throw Error(ErrorCode::kModelMemory, failure + (reason.empty() ? std::string() : ": " + reason));
+  throw Error(code, failure + (reason.empty() ? std::string() : ": " + reason));
 }
 
 uint32_t MostOutputs(const SchedulerOptions& options) {

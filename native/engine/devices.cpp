@@ -7,6 +7,7 @@
 #include <exception>
 #include <mutex>
 
+#include "base/abort-shield.h"
 #include "base/error.h"
 #include "base/log.h"
 
@@ -40,6 +41,7 @@ void InitBackends(const std::string& folder) {
   if (done) return;
   llama_log_set([](ggml_log_level level, const char* text, void*) { UpstreamLog(int(level), text); },
                 nullptr);  // ggml's too
+  ggml_set_abort_callback(AbortShield::OnAbort);
   if (!CpuRegistry()) ggml_backend_load_all_from_path(folder.c_str());
   if (!CpuRegistry()) {
     throw Error(

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <new>
 
+#include "base/abort-shield.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -98,6 +99,7 @@ llama_load_mode LoadMode(const ModelOptions& options) {
 // Upstream throws, returns null or logs, depending on where it fails: all three end here as one Error with its reason.
 template <typename Action>
 auto Explained(ErrorCode code, const std::string& what, const Action& action) {
+  const AbortShield shield;
   const LogCapture log;
   std::string reason;
   try {

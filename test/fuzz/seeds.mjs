@@ -10,7 +10,7 @@ function models() {
   const folder = mkdtempSync(join(tmpdir(), 'sotto-seed-models-'))
   try {
     return Object.fromEntries(
-      ['llama', 'bert', 'rerank', 'mamba'].map((kind) => [
+      ['llama', 'bert', 'rerank'].map((kind) => [
         kind,
         readFileSync(makeTinyModel(join(folder, kind), { kind })),
       ]),
@@ -52,6 +52,15 @@ export const gguf = () =>
   )
 
 export const load = () => models()
+
+/** Bytes that the target makes decisions of. */
+export const metadata = () =>
+  Object.fromEntries(
+    Array.from({ length: 16 }, (_, i) => [
+      String(i),
+      Buffer.from(Array.from({ length: 64 }, (_, j) => (i * 37 + j * (2 * i + 1)) & 255)),
+    ]),
+  )
 
 export const manifest = () => {
   const sha256 = '0123456789abcdef'.repeat(4)

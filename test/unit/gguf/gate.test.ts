@@ -11,7 +11,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
-import { checkModelFile, type GgufEntry, writeGguf } from '../../../lib/gguf/index.js'
+import { checkModelFile, type GgufEntry, tensorBytes, writeGguf } from '../../../lib/gguf/index.js'
 import { type ErrorCode, loadModel } from '../../../lib/index.js'
 import { tinyModelParts } from '../../../scripts/make-tiny-model.mjs'
 import { expectCode } from '../../helpers/expect-code.js'
@@ -140,10 +140,33 @@ describe('models that would make native code abort', () => {
       },
     ],
     ['no architecture', { 'general.architecture': undefined }],
+    ['a negative epsilon', { 'llama.attention.layer_norm_rms_epsilon': -1 }],
     ['no tokenizer', { 'tokenizer.ggml.tokens': undefined, 'tokenizer.ggml.model': undefined }],
   ] as [string, Record<string, GgufEntry['value'] | undefined>][])('%s', async (title, changes) => {
     const path = variant(title.replaceAll(/\W+/g, '-'), changes)
     await expectCode('ERR_MODEL_FORMAT', () => loadModel(path))
+  })
+
+  it.each([
+    ['blk.0.attn_norm.weight', 'BF16'],
+    ['blk.0.attn_norm.weight', 'F16'],
+    ['blk.0.ffn_up.weight', 'I32'],
+    ['token_embd.weight', 'F64'],
+  ])('%s as %s', async (name, type) => {
+    const { metadata, tensors } = tinyModelParts()
+    const path = join(folder, `${name}-${type}.gguf`)
+    const other = (tensor: (typeof tensors)[number]) => ({
+      ...tensor,
+      type,
+      data: () => [new Uint8Array(tensorBytes(type, tensor.dimensions))],
+    })
+    writeGguf(
+      path,
+      metadata,
+      tensors.map((tensor) => (tensor.name === name ? other(tensor) : tensor)),
+    )
+    const error = await expectCode('ERR_MODEL_FORMAT', () => loadModel(path))
+    expect(error.message).toContain(`${name} as ${type}`)
   })
 
   // Of FNV-1a over words: the highest bits of two that are next to each other, turned around together, leave no trace in the product.
@@ -200,6 +223,14 @@ describe('models that would make native code abort', () => {
     )
     const error = await expectCode('ERR_MODEL_LOAD', () => loadModel(path))
     expect(error.message).toContain('ffn_up')
+  })
+
+  it('an assertion that no gate knows of fails the load, not the process: tokens that are one where text ends at NUL', async () => {
+    const changed = tokens.map((token, i) => (i === 300 ? `${tokens[5]}\0x` : token))
+    const error = await expectCode('ERR_MODEL_LOAD', () =>
+      loadModel(variant('nul', { 'tokenizer.ggml.tokens': changed })),
+    )
+    expect(error.message).toContain('GGML_ASSERT')
   })
 
   it('a shard whose sibling is missing', async () => {
