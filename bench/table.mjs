@@ -214,6 +214,30 @@ function inside() {
   )
 }
 
+function quality() {
+  const rows = read('quality', false).rows.map((row) => [
+    row.type,
+    `${row.fileMb.toFixed(0)} MB`,
+    shown(row.ratio, (v) => `${v.toFixed(3)} ± ${row.ratioError.toFixed(3)}`),
+    shown(row.divergence, (v) => v.toFixed(4)),
+    shown(row.agreement, (v) => `${(v * 100).toFixed(1)} %`),
+    rate(row.promptPerSecond),
+    rate(row.tokensPerSecond),
+  ])
+  return table(
+    [
+      'type',
+      'size',
+      'perplexity, of F16',
+      'divergence, nats',
+      'same most likely token',
+      'prompt, tokens a second',
+      'generation',
+    ],
+    rows,
+  )
+}
+
 function plots() {
   const titles = {
     prompt: 'Prompts of 512 tokens',
@@ -248,6 +272,9 @@ export function writeTables() {
   const machines = about(insideTrials, false)
   if (machines.length > 0)
     readme = filled(readme, 'bench inside', [machines.join('\\\n'), inside()].join('\n\n'))
+  const qualityMachine = about(['quality'], false)
+  if (qualityMachine.length > 0)
+    readme = filled(readme, 'bench quality', [qualityMachine.join(), quality()].join('\n\n'))
   writeFileSync(path, readme)
 }
 

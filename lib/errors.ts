@@ -14,6 +14,7 @@ export const errorCodes = {
   ERR_DRAFT_INVALID: 'A draft model does not fit the model that it should draft for.',
   ERR_EMBEDDING_UNSUPPORTED: 'The model cannot produce embeddings with these options.',
   ERR_GRAMMAR_INVALID: 'A GBNF grammar does not parse, nests too deeply, or recurses to the left.',
+  ERR_IMATRIX_INVALID: 'An importance matrix could not be read, or is one of another model.',
   ERR_INTERNAL: 'A fault in sotto itself. Please report it.',
   ERR_MANIFEST_INVALID:
     'A manifest is not what it should be, or its files are not what it says of them.',
@@ -35,6 +36,7 @@ export const errorCodes = {
   ERR_OPTION_UNKNOWN: 'An option is not known; the message names the nearest one.',
   ERR_PROMPT_INVALID: 'The prompt is empty where it may not be, or is not valid text.',
   ERR_PROMPT_TOO_LONG: 'The prompt has more tokens than the context can hold.',
+  ERR_QUANTIZE_FAILED: 'The quantiser refused the model or ended; the message carries its reason.',
   ERR_QUEUE_FULL: 'Too many requests are waiting for this model.',
   ERR_RERANK_UNSUPPORTED: 'The model is not a reranker.',
   ERR_SCHEMA_INVALID: 'A JSON schema cannot be turned into a grammar.',
@@ -43,6 +45,8 @@ export const errorCodes = {
   ERR_STREAM_LOCKED: 'A stream has a reader already; it can be read once.',
   ERR_TEMPLATE_INVALID: 'A chat template, its messages or its tools could not be applied.',
   ERR_TEMPLATE_MISSING: 'The model carries no chat template and none was given.',
+  ERR_TEXT_TOO_SHORT: 'A text has fewer tokens than a measurement needs.',
+  ERR_VOCABULARY_MISMATCH: 'Two models that are to be compared have different vocabularies.',
 } as const
 
 /** One of the keys of {@link errorCodes}. */

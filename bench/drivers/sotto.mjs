@@ -6,6 +6,7 @@ import { loadModel } from '../../dist/index.js'
 import { median } from '../measure.mjs'
 import { memory, ofSteps, promptTokens, sentences } from './prompts.mjs'
 import { latency } from './sotto-latency.mjs'
+import { quality } from './sotto-quality.mjs'
 import { speculation } from './sotto-speculation.mjs'
 import { undisturbed } from './sotto-undisturbed.mjs'
 
@@ -184,6 +185,7 @@ export const tasks = {
       (options) => withoutSpeculation(task, options),
     ]),
   ),
+  ...quality,
   split,
   latency,
   undisturbed,

@@ -6,6 +6,7 @@ export { type EstimateOptions, estimateMemory, type MemoryEstimate } from './est
 export { type TensorType, tensorTypeNames, tensorTypes, type ValueType } from './format.js'
 export { checkModelFile, type GateOptions } from './gate.js'
 export { type GgufEntry, type TensorShape, tensorBytes } from './head-writer.js'
+export { type ImportanceMatrix, readImatrix } from './imatrix.js'
 export {
   type Manifest,
   type ManifestReadOptions,
@@ -14,6 +15,7 @@ export {
   signManifest,
 } from './manifest.js'
 export { type MergeOptions, mergeModel } from './merger.js'
+export { type QuantizationType, quantizationTypes } from './quantisation-types.js'
 export {
   defaultLimits,
   GgufArray,

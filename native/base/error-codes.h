@@ -7,9 +7,11 @@
   X(kAdapterInvalid, "ERR_ADAPTER_INVALID")             \
   X(kContextFull, "ERR_CONTEXT_FULL")                   \
   X(kDecodeFailed, "ERR_DECODE_FAILED")                 \
+  X(kDisk, "ERR_DISK")                                  \
   X(kDraftInvalid, "ERR_DRAFT_INVALID")                 \
   X(kEmbeddingUnsupported, "ERR_EMBEDDING_UNSUPPORTED") \
   X(kGrammarInvalid, "ERR_GRAMMAR_INVALID")             \
+  X(kImatrixInvalid, "ERR_IMATRIX_INVALID")             \
   X(kInternal, "ERR_INTERNAL")                          \
   X(kModelChanged, "ERR_MODEL_CHANGED")                 \
   X(kModelClosed, "ERR_MODEL_CLOSED")                   \
@@ -20,11 +22,14 @@
   X(kOptionInvalid, "ERR_OPTION_INVALID")               \
   X(kPromptInvalid, "ERR_PROMPT_INVALID")               \
   X(kPromptTooLong, "ERR_PROMPT_TOO_LONG")              \
+  X(kQuantizeFailed, "ERR_QUANTIZE_FAILED")             \
   X(kQueueFull, "ERR_QUEUE_FULL")                       \
   X(kRerankUnsupported, "ERR_RERANK_UNSUPPORTED")       \
   X(kSchemaInvalid, "ERR_SCHEMA_INVALID")               \
   X(kTemplateInvalid, "ERR_TEMPLATE_INVALID")           \
-  X(kTemplateMissing, "ERR_TEMPLATE_MISSING")
+  X(kTemplateMissing, "ERR_TEMPLATE_MISSING")           \
+  X(kTextTooShort, "ERR_TEXT_TOO_SHORT")                \
+  X(kVocabularyMismatch, "ERR_VOCABULARY_MISMATCH")
 
 namespace sotto {
 
