@@ -139,6 +139,25 @@ function addIntegrity(program: Command, done: (code: ExitCode) => void): void {
     )
 }
 
+function addConversion(program: Command, done: (code: ExitCode) => void): void {
+  program
+    .command('convert <old> <output>')
+    .description('make GGUF of a LLaMA model in a format before it: ggml, ggmf, ggjt')
+    .option('--context-length <tokens>', 'what the model was trained for; default 2048', integer)
+    .option(
+      '--rms-epsilon <e>',
+      'of the norms: 1e-6 for LLaMA 1, 1e-5 for 2; default 5e-6',
+      decimal,
+    )
+    .option('--rope-base <base>', 'of the rotary positions; default 10000', decimal)
+    .option('--kv-heads <n>', 'heads of keys; default: what the shapes say', integer)
+    .option('--name <name>', 'default: that of the file')
+    .option('--json', 'print JSON')
+    .action(async (old, output, options) =>
+      done(await (await import('./commands/convert.js')).convert(old, output, options)),
+    )
+}
+
 function addQuality(program: Command, done: (code: ExitCode) => void): void {
   program
     .command('quantize <model> <type> [output]')
@@ -235,6 +254,7 @@ export function makeProgram(done: (code: ExitCode) => void): Command {
   addModels(program, done)
   addShards(program, done)
   addIntegrity(program, done)
+  addConversion(program, done)
   addQuality(program, done)
   program
     .command('system')

@@ -1,5 +1,6 @@
 // index.ts: the public face of sotto/gguf: re-exports and nothing else.
 
+export { type ConvertOptions, type ConvertResult, convertLegacy } from './converter.js'
 export type { CopyOptions, CopyProgress } from './copy.js'
 export { formatDigestList, type ListedDigest, readDigestList } from './digest-list.js'
 export { type EstimateOptions, estimateMemory, type MemoryEstimate } from './estimate.js'
@@ -7,6 +8,13 @@ export { type TensorType, tensorTypeNames, tensorTypes, type ValueType } from '.
 export { checkModelFile, type GateOptions } from './gate.js'
 export { type GgufEntry, type TensorShape, tensorBytes } from './head-writer.js'
 export { type ImportanceMatrix, readImatrix } from './imatrix.js'
+export {
+  type LegacyHyperparameters,
+  type LegacyLimits,
+  type LegacyModel,
+  type LegacyTensor,
+  readLegacy,
+} from './legacy-reader.js'
 export {
   type Manifest,
   type ManifestReadOptions,

@@ -57,7 +57,8 @@ void ProgressPipe::Deliver(napi_env env, napi_value callback, void* context, voi
     *pipe.abort_ = true;
     return;
   }
-  if (!callback) return;
+  if (!callback || (data && data == pipe.told_)) return;
+  pipe.told_ = data;
   napi_value fraction = nullptr, receiver = nullptr;
   napi_create_double(env, double(reinterpret_cast<uintptr_t>(data)) / 1e6, &fraction);
   napi_get_undefined(env, &receiver);

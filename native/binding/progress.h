@@ -29,6 +29,7 @@ class ProgressPipe {
   napi_threadsafe_function function_ = nullptr;
   float reported_ = -1;
   std::chrono::steady_clock::time_point called_;
+  void* told_ = nullptr;  // JS thread
 };
 
 }  // namespace sotto

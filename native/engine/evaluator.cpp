@@ -66,6 +66,7 @@ class Reader {
       throw Error(ErrorCode::kDecodeFailed, "The compute backend failed with status " + std::to_string(status));
     }
     llama_synchronize(context_.get());
+    if (model_->damaged()) throw Error(ErrorCode::kModelChanged, model_->DamageMessage());
   }
 
   const float* logits(int32_t row) const {

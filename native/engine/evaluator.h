@@ -38,7 +38,8 @@ struct Evaluation {
 };
 
 // `other` may be null. `stop` is asked often, on several threads' behalf but one at a time. `report` gets 0…1.
-// Throws Error(kTextTooShort | kVocabularyMismatch | kModelUnsupported | kModelMemory | kDecodeFailed | kAborted).
+// Throws Error(kTextTooShort | kVocabularyMismatch | kModelUnsupported | kModelMemory | kModelChanged |
+// kDecodeFailed | kAborted).
 Evaluation Evaluate(const ModelPtr& model, const ModelPtr& other, const std::string& text,
                     const EvaluateOptions& options, const std::function<bool()>& stop,
                     const std::function<void(float)>& report);

@@ -63,7 +63,8 @@ double ElementsOf(const char* line) {
   if (says("imatrix"))
     throw Error(ErrorCode::kImatrixInvalid, "Expected an importance matrix of this model: " + reason);
   if (says("iostream")) throw Error(ErrorCode::kDisk, "Expected to write the model: is the disk full? " + reason);
-  if (says("unknown model architecture")) throw Error(ErrorCode::kModelUnsupported, reason);
+  if (says("unknown model architecture"))
+    throw Error(ErrorCode::kModelUnsupported, reason + ". A newer sotto may know it");
   throw Error(ErrorCode::kQuantizeFailed, "The model could not be quantised: " + reason);
 }
 
