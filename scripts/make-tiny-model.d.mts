@@ -1,7 +1,7 @@
 import type { GgufEntry, GgufTensorSource } from '../lib/gguf/index.js'
 
 export interface TinyModelOptions {
-  kind?: 'llama' | 'bert' | 'rerank' | 'lora'
+  kind?: 'llama' | 'bert' | 'rerank' | 'lora' | 'mamba'
   template?: string
   shape?: 'tiny' | 'wide' | 'words' | 'experts' | 'smol' | 'oneb' | 'qwen' | 'gemma' | 'sevenb'
   type?: string
