@@ -154,7 +154,9 @@ function others() {
   )
 }
 
-const insideTrials = ['undisturbed', 'latency', 'prefix', 'pinned', 'embed', 'start']
+const insideTrials = [
+  ...['undisturbed', 'latency', 'prefix', 'pinned', 'embed', 'start', 'integrity'],
+]
 
 function inside() {
   const whole = (trial, where, column) => figure(trial, where, column, false)
@@ -196,6 +198,19 @@ function inside() {
       `first token of a chat with a pinned system prompt of ${prefix} tokens, of one without a system prompt`,
       shapes((model) => percent(whole('pinned', { model, prefix }, 'pinnedOfNone'))),
     ]),
+    [
+      'SHA-256 of a model file in the page cache, one core: `digestFile`; `sha256sum`',
+      ['sotto', 'sha256sum'].map((driver) =>
+        shown(
+          whole('integrity', { driver }, 'bytesPerSecond'),
+          (v) => `${(v / 1e9).toFixed(2)} GB/s`,
+        ),
+      ),
+    ],
+    [
+      'load with `verify: true`, the digest being remembered, of a load without',
+      [times(whole('integrity', { driver: 'remembered' }, 'loadMsOfPeer'))],
+    ],
     [
       'all-MiniLM-L6-v2, texts a second: sotto; llama-server, node-llama-cpp, transformers.js (int8 ONNX)',
       [
