@@ -14,7 +14,9 @@ export const errorCodes = {
   ERR_DRAFT_INVALID: 'A draft model does not fit the model that it should draft for.',
   ERR_EMBEDDING_UNSUPPORTED: 'The model cannot produce embeddings with these options.',
   ERR_GRAMMAR_INVALID: 'A GBNF grammar does not parse, nests too deeply, or recurses to the left.',
-  ERR_IMATRIX_INVALID: 'An importance matrix could not be read, or is one of another model.',
+  ERR_GRAPH_FAILED: 'A device failed while it computed a graph.',
+  ERR_GRAPH_FULL: 'A graph has more tensors than it was made for.',
+  ERR_GRAPH_GRADIENT: 'Gradients cannot be computed of a graph as it is.',
   ERR_INTERNAL: 'A fault in sotto itself. Please report it.',
   ERR_MANIFEST_INVALID:
     'A manifest is not what it should be, or its files are not what it says of them.',
@@ -36,7 +38,6 @@ export const errorCodes = {
   ERR_OPTION_UNKNOWN: 'An option is not known; the message names the nearest one.',
   ERR_PROMPT_INVALID: 'The prompt is empty where it may not be, or is not valid text.',
   ERR_PROMPT_TOO_LONG: 'The prompt has more tokens than the context can hold.',
-  ERR_QUANTIZE_FAILED: 'The quantiser refused the model or ended; the message carries its reason.',
   ERR_QUEUE_FULL: 'Too many requests are waiting for this model.',
   ERR_RERANK_UNSUPPORTED: 'The model is not a reranker.',
   ERR_SCHEMA_INVALID: 'A JSON schema cannot be turned into a grammar.',
@@ -45,8 +46,14 @@ export const errorCodes = {
   ERR_STREAM_LOCKED: 'A stream has a reader already; it can be read once.',
   ERR_TEMPLATE_INVALID: 'A chat template, its messages or its tools could not be applied.',
   ERR_TEMPLATE_MISSING: 'The model carries no chat template and none was given.',
-  ERR_TEXT_TOO_SHORT: 'A text has fewer tokens than a measurement needs.',
-  ERR_VOCABULARY_MISMATCH: 'Two models that are to be compared have different vocabularies.',
+  ERR_TENSOR_BUSY: 'A context was used while a graph of it is being computed.',
+  ERR_TENSOR_CLOSED: 'A context was closed before it was used, or while it computed.',
+  ERR_TENSOR_FOREIGN: 'A value is not a tensor, or one of another context.',
+  ERR_TENSOR_MEMORY: 'A context has no room for a tensor, or could not get its memory.',
+  ERR_TENSOR_SHAPE: 'The shape or layout of a tensor does not fit an operation.',
+  ERR_TENSOR_TYPE: 'The type of a tensor is not one that an operation takes.',
+  ERR_TENSOR_VALUE:
+    'What is inside of a tensor, or is to be, does not fit: an index, NaN, too large a number.',
 } as const
 
 /** One of the keys of {@link errorCodes}. */

@@ -247,54 +247,6 @@ export const NativeEventKind = {
 /** All events of one or more steps, flat: [id, kind, payload, id, kind, payload, …]. One array a wake-up, no object a token. */
 export type NativeEvents = unknown[]
 
-/** Every field is required: lib/quantize-process.ts fills in the defaults. */
-export interface NativeQuantizeOptions {
-  input: string
-  output: string
-  /** llama_ftype */
-  fileType: number
-  /** ggml_type, or −1 */
-  outputTensorType: number
-  tokenEmbeddingType: number
-  threads: number
-  allowRequantize: boolean
-  leaveOutputTensor: boolean
-  pure: boolean
-  keepSplit: boolean
-  /** Of all tensors, for the progress. */
-  elements: number
-  importance: Record<string, Float32Array>
-  metadata: Record<string, string | number>
-}
-
-export interface NativeEvaluateOptions {
-  contextSize: number
-  /** 0: all */
-  chunks: number
-  threads: NativeThreadOptions
-}
-
-/** A mean and its standard error. */
-export interface NativeEstimate {
-  value: number
-  error: number
-}
-
-export interface NativeEvaluation {
-  tokens: number
-  scored: number
-  chunks: number
-  perplexity: NativeEstimate
-  comparison?: {
-    perplexity: NativeEstimate
-    ratio: NativeEstimate
-    divergence: NativeEstimate
-    divergence99: number
-    divergenceMost: number
-    agreement: NativeEstimate
-  }
-}
-
 export interface NativeAbortFlag {
   abort(): void
 }
@@ -315,8 +267,54 @@ export interface NativeModel {
   close(): Promise<void>
 }
 
+export interface NativeTensorOperation {
+  /** In C, and its parameters without the context, separated by blanks. */
+  name: string
+  parameters: string
+  /** A letter for each parameter: see native/tensor/operations.h. */
+  kinds: string
+}
+
+export interface NativeTensorInfo {
+  type: number
+  /** Four dimensions. */
+  shape: number[]
+  strides: number[]
+  contiguous: boolean
+  operation: string
+}
+
+export interface NativeTensor {
+  info(): NativeTensorInfo
+  name(): string
+  setName(name: string): void
+  setRole(role: string): void
+  readFloats(): Float32Array
+  readBytes(): Uint8Array
+  writeFloats(data: Float32Array): void
+  writeBytes(data: Uint8Array, offset: number): void
+}
+
+export interface NativeTensorGraph {
+  expand(tensor: NativeTensor): void
+  backward(): void
+  gradient(tensor: NativeTensor): NativeTensor | undefined
+  reset(): void
+  nodes(): number
+  compute(threads: number, abort: NativeAbortFlag): Promise<void>
+}
+
+export interface NativeTensorContext {
+  newTensor(type: number, shape: number[]): NativeTensor
+  apply(operation: number, values: unknown[]): NativeTensor
+  newGraph(limit: number): NativeTensorGraph
+  used(): number
+  close(): void
+}
+
 export interface NativeBinding {
   AbortFlag: new () => NativeAbortFlag
+  TensorContext: new (memSize: number, device: string) => NativeTensorContext
   Model: {
     load(
       options: NativeModelOptions,
@@ -327,21 +325,13 @@ export interface NativeBinding {
   }
   systemInfo(): NativeSystemInfo
   tensorTypes(): NativeTensorType[]
+  tensorOperations(): NativeTensorOperation[]
   setLogLevel(level: number): void
   hashFile(
     path: string,
     onProgress: ((fraction: number) => void) | undefined,
     abort: NativeAbortFlag,
   ): Promise<NativeFileDigest>
-  quantize(options: NativeQuantizeOptions, onProgress: (fraction: number) => void): Promise<void>
-  evaluate(
-    model: NativeModel,
-    other: NativeModel | undefined,
-    text: string,
-    options: NativeEvaluateOptions,
-    onProgress: ((fraction: number) => void) | undefined,
-    abort: NativeAbortFlag,
-  ): Promise<NativeEvaluation>
   shutdown(): void
 }
 

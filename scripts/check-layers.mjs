@@ -20,6 +20,7 @@ const allowed = {
   gguf: ['errors', 'options'],
   models: ['errors', 'options', 'gguf'],
   core: ['errors', 'options', 'native', 'gguf', 'models'],
+  ggml: ['errors', 'options', 'native', 'gguf', 'models', 'core'],
   cli: ['errors', 'options', 'gguf', 'models', 'core'],
 }
 

@@ -1,9 +1,12 @@
 // check-native.mjs: the two sides of the border say the same: the signature above each bound C++ method stands in lib/native.ts,
-// and every error code of C++ stands in lib/errors.ts.
+// every error code of C++ stands in lib/errors.ts, and every function of ggml.h that makes a tensor stands in the table of operations or
+// among those that are refused, with its parameters, and in lib/ggml/operations.ts.
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { readHeader, readTable, refused } from './ggml-header.mjs'
+import { operationsFile, operationsText } from './make-ggml-operations.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const read = (...path) => readFileSync(join(root, ...path), 'utf8')
@@ -40,9 +43,29 @@ for (const [, code] of read('native', 'base', 'error-codes.h').matchAll(/"(ERR_\
   if (!codes.includes(`  ${code}:`))
     problems.push(`native/base/error-codes.h: ${code} is not documented in lib/errors.ts`)
 }
+
+const header = new Map(readHeader().map((its) => [its.name, its]))
+const table = readTable()
+const inTable = new Set(table.map(({ name }) => name))
+for (const { name } of header.values()) {
+  if (inTable.has(name) === Object.hasOwn(refused, name))
+    problems.push(
+      `ggml.h: ${name} belongs into native/tensor/operations.cpp or among the refused of scripts/ggml-header.mjs`,
+    )
+}
+for (const name of Object.keys(refused))
+  if (!header.has(name)) problems.push(`scripts/ggml-header.mjs: ggml.h has no ${name}`)
+for (const { symbol, name, parameters } of table) {
+  const declared = header.get(name)?.parameters.map((parameter) => parameter.name)
+  if (symbol !== name || declared?.join(' ') !== parameters.join(' '))
+    problems.push(`native/tensor/operations.cpp: ${name}(${parameters}) is ${declared} in ggml.h`)
+}
+if (readFileSync(operationsFile, 'utf8') !== operationsText())
+  problems.push('lib/ggml/operations.ts: run node scripts/make-ggml-operations.mjs')
+
 console.log(
   problems.length === 0
-    ? `native: ${bound.size} signatures and all error codes agree`
+    ? `native: ${bound.size} signatures, ${table.length} operations and all error codes agree`
     : problems.join('\n'),
 )
 process.exitCode = problems.length === 0 ? 0 : 1

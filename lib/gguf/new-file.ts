@@ -69,8 +69,7 @@ export async function makeRoom(folder: string, bytes: number): Promise<void> {
   )
 }
 
-/** @internal What fails is `ERR_DISK`. */
-export async function onDisk<T>(action: () => Promise<T>): Promise<T> {
+async function onDisk<T>(action: () => Promise<T>): Promise<T> {
   try {
     return await action()
   } catch (cause) {

@@ -1,13 +1,10 @@
 #include "binding/progress.h"
 
-#include <algorithm>
 #include <cstdint>
 #include <utility>
 
 namespace sotto {
 namespace {
-
-constexpr std::chrono::milliseconds kPatience{200};
 
 // A call that Node refuses once the environment is going; it changes nothing.
 bool CanRunJavaScript(napi_env env) {
@@ -33,15 +30,8 @@ std::shared_ptr<ProgressPipe> ProgressPipe::Create(Napi::Env env, std::optional<
 }
 
 void ProgressPipe::Report(float fraction) {
-  if (!function_) return;
-  const auto now = std::chrono::steady_clock::now();
-  if (fraction - reported_ < 0.01f && fraction < 1) {
-    // Not worth telling; but somebody has to ask whether anybody is there to be told.
-    if (now - called_ < kPatience) return;
-    fraction = std::max(reported_, 0.0f);
-  }
+  if (!function_ || (fraction - reported_ < 0.01f && fraction < 1)) return;
   reported_ = fraction;
-  called_ = now;
   // The fraction travels in the pointer itself, as parts per million: nothing to free when nobody listens any more.
   void* data = reinterpret_cast<void*>(uintptr_t(double(fraction) * 1e6));
   if (napi_call_threadsafe_function(function_, data, napi_tsfn_nonblocking) == napi_closing) function_ = nullptr;
@@ -57,8 +47,7 @@ void ProgressPipe::Deliver(napi_env env, napi_value callback, void* context, voi
     *pipe.abort_ = true;
     return;
   }
-  if (!callback || (data && data == pipe.told_)) return;
-  pipe.told_ = data;
+  if (!callback) return;
   napi_value fraction = nullptr, receiver = nullptr;
   napi_create_double(env, double(reinterpret_cast<uintptr_t>(data)) / 1e6, &fraction);
   napi_get_undefined(env, &receiver);

@@ -1,0 +1,2 @@
+export const examples: [method: string, ...arguments_: unknown[]][]
+export const rawTypes: Set<string>

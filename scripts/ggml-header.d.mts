@@ -1,0 +1,1 @@
+export function readTable(): { symbol: string; name: string; parameters: string[]; optional?: number }[]
