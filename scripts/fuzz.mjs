@@ -117,7 +117,7 @@ const { values } = parseArgs({
   },
 })
 const clang = ['clang++', 'clang++-19', 'clang++-16', 'clang++-15', 'clang++-14'].find(found)
-const all = ['gguf', 'manifest', 'load', 'metadata']
+const all = ['gguf', 'manifest', 'legacy', 'imatrix', 'load', 'metadata']
 const targets = values.only ? values.only.split(',') : all
 const unknown = targets.find((target) => !all.includes(target))
 if (unknown) {

@@ -74,3 +74,59 @@ export const manifest = () => {
     list: `# digests\n${sha256}  model.gguf\n\\${sha256} *a\\nb\\\\c\n`,
   }
 }
+
+const u32 = (...values) => Buffer.from(Uint32Array.from(values).buffer)
+const f32 = (...values) => Buffer.from(Float32Array.from(values).buffer)
+const counted = (text) => Buffer.concat([u32(text.length), Buffer.from(text)])
+
+/** A LLaMA of one layer, in each format before GGUF. */
+function oldModel(magic, version) {
+  const parts = [Buffer.from(magic), ...(version ? [u32(version)] : [])]
+  const [width, forward, words] = [32, 32, 4]
+  parts.push(u32(words, width, 32, 1, 1, 32, 0))
+  for (let i = 0; i < words; i++) {
+    parts.push(counted(`w${i}`))
+    if (version) parts.push(f32(-i))
+  }
+  const tensor = (name, ...dimensions) => {
+    parts.push(u32(dimensions.length, name.length, 0, ...dimensions), Buffer.from(name))
+    const length = parts.reduce((sum, part) => sum + part.length, 0)
+    if (magic === 'tjgg') parts.push(Buffer.alloc(-length & 31))
+    parts.push(Buffer.alloc(4 * dimensions.reduce((a, b) => a * b, 1)))
+  }
+  tensor('tok_embeddings.weight', width, words)
+  tensor('norm.weight', width)
+  tensor('output.weight', width, words)
+  for (const name of ['wq', 'wk', 'wv', 'wo'])
+    tensor(`layers.0.attention.${name}.weight`, width, width)
+  tensor('layers.0.attention_norm.weight', width)
+  for (const name of ['w1', 'w2', 'w3']) tensor(`layers.0.feed_forward.${name}.weight`, width, forward)
+  tensor('layers.0.ffn_norm.weight', width)
+  return Buffer.concat(parts)
+}
+
+export const legacy = () => ({
+  ggml: oldModel('lmgg', 0),
+  ggmf: oldModel('fmgg', 1),
+  ggjt1: oldModel('tjgg', 1),
+  ggjt3: oldModel('tjgg', 3),
+})
+
+export const imatrix = () => {
+  const entries = [
+    { key: 'general.type', type: 'string', value: 'imatrix' },
+    { key: 'imatrix.datasets', type: 'string', value: ['text'] },
+    { key: 'imatrix.chunk_count', type: 'uint32', value: 1 },
+    { key: 'imatrix.chunk_size', type: 'uint32', value: 512 },
+  ]
+  const tensors = [
+    { name: 'blk.0.attn_q.weight.in_sum2', type: 'F32', dimensions: [8] },
+    { name: 'blk.0.attn_q.weight.counts', type: 'F32', dimensions: [1] },
+  ]
+  const format = { version: 3, byteOrder: 'little', alignment: 32 }
+  const { bytes } = writeHead(format, entries, tensors)
+  return {
+    gguf: Buffer.concat([bytes, f32(1, 2, 3, 4, 5, 6, 7, 8), f32(4), Buffer.alloc(28)]),
+    old: Buffer.concat([u32(1), counted('blk.0.attn_q.weight'), u32(4, 8), f32(1, 2, 3, 4, 5, 6, 7, 8), u32(1), counted('text')]),
+  }
+}
