@@ -6,10 +6,19 @@
 // Jazzer's addon is compiled against the compiler's own libFuzzer (Debian: clang, and libclang-rt of its version).
 // Last line: N passed, N failed, N skipped.
 
-import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -133,16 +142,16 @@ if (!clang || process.platform !== 'linux') {
 }
 prepareJazzer(clang)
 compileTargets()
-let failed = 0
-for (const target of targets) {
+
+/** Resolves with what is wrong, or undefined. What it prints is shown when it ends: several run at once. */
+async function fuzz(target) {
   const corpus = join(home, 'corpus', target)
   const findings = join(home, 'findings', target)
   const seeds = mkdtempSync(join(tmpdir(), `sotto-seeds-${target}-`))
   await writeSeeds(target, seeds)
   mkdirSync(corpus, { recursive: true })
   mkdirSync(findings, { recursive: true })
-  console.log(`--- ${target}`)
-  const { status } = spawnSync(
+  const child = spawn(
     process.execPath,
     [
       join(jazzer, 'core', 'dist', 'cli.js'),
@@ -162,15 +171,35 @@ for (const target of targets) {
     ],
     {
       cwd: root,
-      stdio: ['ignore', 'inherit', 'inherit'],
+      stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, SOTTO_FUZZ_FINDINGS: findings },
     },
   )
-  const last = join(findings, 'last.gguf')
-  if (status !== 0 && existsSync(last)) renameSync(last, join(findings, `${Date.now()}.gguf`))
-  console.log(`${target}: ${status === 0 ? 'clean' : `a finding (${status}), see ${findings}`}`)
-  if (status !== 0) failed++
+  let output = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk) => {
+      output = (output + chunk).slice(-20_000)
+    })
+  const [code, signal] = await once(child, 'close')
   rmSync(seeds, { recursive: true, force: true })
+  const last = join(findings, 'last.gguf')
+  if (code !== 0 && existsSync(last)) renameSync(last, join(findings, `${Date.now()}.gguf`))
+  const runs = /number_of_executed_units: (\d+)/.exec(output)?.[1]
+  console.log(
+    code === 0
+      ? `${target}: clean, ${runs ?? 1} inputs`
+      : `${target}: a finding (${code ?? signal}), see ${findings}\n${output}`,
+  )
+  return code === 0
 }
+
+const waiting = targets.slice()
+let failed = 0
+await Promise.all(
+  Array.from({ length: availableParallelism() }, async () => {
+    for (let target = waiting.shift(); target; target = waiting.shift())
+      if (!(await fuzz(target))) failed++
+  }),
+)
 console.log(`${targets.length - failed} passed, ${failed} failed, 0 skipped`)
 process.exit(failed ? 1 : 0)
