@@ -27,7 +27,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const home = join(root, 'test', 'fuzz')
 const jazzer = join(home, 'node_modules', '@jazzer.js')
 const addon = join(jazzer, 'fuzzer', 'build', 'Release', 'jazzerjs.node')
-const build = join(home, 'build')
+const build = join(home, 'build', String(process.pid)) // two runs at once are no trouble
 
 function must(command, args, options = {}) {
   const { status, stdout, stderr, error } = spawnSync(command, args, {
@@ -81,7 +81,7 @@ function prepareJazzer(clang) {
 
 /** Targets and what they test as CommonJS, which is what Jazzer instruments. */
 function compileTargets() {
-  rmSync(build, { recursive: true, force: true })
+  process.on('exit', () => rmSync(build, { recursive: true, force: true }))
   const targets = readdirSync(join(home, 'targets')).map((name) => join(home, 'targets', name))
   must(process.execPath, [
     join(root, 'node_modules', 'typescript', 'bin', 'tsc'),
