@@ -13,7 +13,7 @@ const quickTrials = ['speed', 'batch', 'streams', 'load', 'contention', 'cache',
 const fullTrials = [
   ...quickTrials,
   ...['prompt', 'generation', 'widths', 'prefix', 'pinned'],
-  ...['undisturbed', 'latency', 'embed', 'start', 'micro', 'shards'],
+  ...['undisturbed', 'latency', 'embed', 'start', 'micro', 'shards', 'quality', 'integrity'],
 ]
 
 const { values } = parseArgs({

@@ -154,7 +154,9 @@ function others() {
   )
 }
 
-const insideTrials = ['undisturbed', 'latency', 'prefix', 'pinned', 'embed', 'start']
+const insideTrials = [
+  ...['undisturbed', 'latency', 'prefix', 'pinned', 'embed', 'start', 'integrity'],
+]
 
 function inside() {
   const whole = (trial, where, column) => figure(trial, where, column, false)
@@ -197,6 +199,19 @@ function inside() {
       shapes((model) => percent(whole('pinned', { model, prefix }, 'pinnedOfNone'))),
     ]),
     [
+      'SHA-256 of a model file in the page cache, one core: `digestFile`; `sha256sum`',
+      ['sotto', 'sha256sum'].map((driver) =>
+        shown(
+          whole('integrity', { driver }, 'bytesPerSecond'),
+          (v) => `${(v / 1e9).toFixed(2)} GB/s`,
+        ),
+      ),
+    ],
+    [
+      'load with `verify: true`, the digest being remembered, of a load without',
+      [times(whole('integrity', { driver: 'remembered' }, 'loadMsOfPeer'))],
+    ],
+    [
       'all-MiniLM-L6-v2, texts a second: sotto; llama-server, node-llama-cpp, transformers.js (int8 ONNX)',
       [
         `**${texts('sotto')}**`,
@@ -211,6 +226,30 @@ function inside() {
   return table(
     ['what', 'measured'],
     rows.map(([what, figures]) => [what, figures.join(', ')]),
+  )
+}
+
+function quality() {
+  const rows = read('quality', false).rows.map((row) => [
+    row.type,
+    `${row.fileMb.toFixed(0)} MB`,
+    shown(row.ratio, (v) => `${v.toFixed(3)} ± ${row.ratioError.toFixed(3)}`),
+    shown(row.divergence, (v) => v.toFixed(4)),
+    shown(row.agreement, (v) => `${(v * 100).toFixed(1)} %`),
+    rate(row.promptPerSecond),
+    rate(row.tokensPerSecond),
+  ])
+  return table(
+    [
+      'type',
+      'size',
+      'perplexity, of F16',
+      'divergence, nats',
+      'same most likely token',
+      'prompt, tokens a second',
+      'generation',
+    ],
+    rows,
   )
 }
 
@@ -248,6 +287,9 @@ export function writeTables() {
   const machines = about(insideTrials, false)
   if (machines.length > 0)
     readme = filled(readme, 'bench inside', [machines.join('\\\n'), inside()].join('\n\n'))
+  const qualityMachine = about(['quality'], false)
+  if (qualityMachine.length > 0)
+    readme = filled(readme, 'bench quality', [qualityMachine.join(), quality()].join('\n\n'))
   writeFileSync(path, readme)
 }
 

@@ -17,6 +17,7 @@ export const errorCodes = {
   ERR_GRAPH_FAILED: 'A device failed while it computed a graph.',
   ERR_GRAPH_FULL: 'A graph has more tensors than it was made for.',
   ERR_GRAPH_GRADIENT: 'Gradients cannot be computed of a graph as it is.',
+  ERR_IMATRIX_INVALID: 'An importance matrix could not be read, or is one of another model.',
   ERR_INTERNAL: 'A fault in sotto itself. Please report it.',
   ERR_MANIFEST_INVALID:
     'A manifest is not what it should be, or its files are not what it says of them.',
@@ -38,6 +39,7 @@ export const errorCodes = {
   ERR_OPTION_UNKNOWN: 'An option is not known; the message names the nearest one.',
   ERR_PROMPT_INVALID: 'The prompt is empty where it may not be, or is not valid text.',
   ERR_PROMPT_TOO_LONG: 'The prompt has more tokens than the context can hold.',
+  ERR_QUANTIZE_FAILED: 'The quantiser refused the model or ended; the message carries its reason.',
   ERR_QUEUE_FULL: 'Too many requests are waiting for this model.',
   ERR_RERANK_UNSUPPORTED: 'The model is not a reranker.',
   ERR_SCHEMA_INVALID: 'A JSON schema cannot be turned into a grammar.',
@@ -54,6 +56,8 @@ export const errorCodes = {
   ERR_TENSOR_TYPE: 'The type of a tensor is not one that an operation takes.',
   ERR_TENSOR_VALUE:
     'What is inside of a tensor, or is to be, does not fit: an index, NaN, too large a number.',
+  ERR_TEXT_TOO_SHORT: 'A text has fewer tokens than a measurement needs.',
+  ERR_VOCABULARY_MISMATCH: 'Two models that are to be compared have different vocabularies.',
 } as const
 
 /** One of the keys of {@link errorCodes}. */

@@ -20,7 +20,16 @@ export { clearPacked, listPacked, type PackedFile } from './models/packed-cache.
 export { type PullOptions, type PullProgress, pullModel } from './models/pull.js'
 export { listModels, removeModel, type StoredModel } from './models/store.js'
 export type { ChatCompletion, Completion, CompletionUsage } from './openai.js'
+export {
+  type Comparison,
+  compareModels,
+  type Estimate,
+  measurePerplexity,
+  type Perplexity,
+  type PerplexityOptions,
+} from './perplexity.js'
 export type { PinnedPrefix, PinOptions } from './pin.js'
+export { type QuantizeOptions, type QuantizeResult, quantizeModel } from './quantize.js'
 export type { SamplerName, SamplingOptions } from './sampling.js'
 export { type SystemInfo, systemInfo } from './system.js'
 export type { ThreadOptions, Threads } from './threads.js'

@@ -49,6 +49,9 @@ export interface DetokenizeOptions {
   special?: boolean
 }
 
+/** @internal The native model of one, for what computes with the weights by itself. Throws `ERR_MODEL_CLOSED`. */
+export let nativeOf: (model: Model) => NativeModel
+
 const tokenizeRules = { addSpecial: flag(), parseSpecial: flag() }
 
 /**
@@ -62,6 +65,10 @@ export class Model implements AsyncDisposable {
   readonly #router: RequestRouter
   readonly #info: ModelInfo
   #closing: Promise<void> | undefined
+
+  static {
+    nativeOf = (model) => model.#open()
+  }
 
   /** @internal */
   constructor(native: NativeModel, router: RequestRouter, info: ModelInfo) {

@@ -247,6 +247,54 @@ export const NativeEventKind = {
 /** All events of one or more steps, flat: [id, kind, payload, id, kind, payload, …]. One array a wake-up, no object a token. */
 export type NativeEvents = unknown[]
 
+/** Every field is required: lib/quantize-process.ts fills in the defaults. */
+export interface NativeQuantizeOptions {
+  input: string
+  output: string
+  /** llama_ftype */
+  fileType: number
+  /** ggml_type, or −1 */
+  outputTensorType: number
+  tokenEmbeddingType: number
+  threads: number
+  allowRequantize: boolean
+  leaveOutputTensor: boolean
+  pure: boolean
+  keepSplit: boolean
+  /** Of all tensors, for the progress. */
+  elements: number
+  importance: Record<string, Float32Array>
+  metadata: Record<string, string | number>
+}
+
+export interface NativeEvaluateOptions {
+  contextSize: number
+  /** 0: all */
+  chunks: number
+  threads: NativeThreadOptions
+}
+
+/** A mean and its standard error. */
+export interface NativeEstimate {
+  value: number
+  error: number
+}
+
+export interface NativeEvaluation {
+  tokens: number
+  scored: number
+  chunks: number
+  perplexity: NativeEstimate
+  comparison?: {
+    perplexity: NativeEstimate
+    ratio: NativeEstimate
+    divergence: NativeEstimate
+    divergence99: number
+    divergenceMost: number
+    agreement: NativeEstimate
+  }
+}
+
 export interface NativeAbortFlag {
   abort(): void
 }
@@ -332,6 +380,15 @@ export interface NativeBinding {
     onProgress: ((fraction: number) => void) | undefined,
     abort: NativeAbortFlag,
   ): Promise<NativeFileDigest>
+  quantize(options: NativeQuantizeOptions, onProgress: (fraction: number) => void): Promise<void>
+  evaluate(
+    model: NativeModel,
+    other: NativeModel | undefined,
+    text: string,
+    options: NativeEvaluateOptions,
+    onProgress: ((fraction: number) => void) | undefined,
+    abort: NativeAbortFlag,
+  ): Promise<NativeEvaluation>
   shutdown(): void
 }
 

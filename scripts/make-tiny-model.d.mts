@@ -1,9 +1,9 @@
 import type { GgufEntry, GgufTensorSource } from '../lib/gguf/index.js'
 
 export interface TinyModelOptions {
-  kind?: 'llama' | 'bert' | 'rerank' | 'lora'
+  kind?: 'llama' | 'bert' | 'rerank' | 'lora' | 'mamba'
   template?: string
-  shape?: 'tiny' | 'words' | 'experts' | 'smol' | 'oneb' | 'qwen' | 'gemma' | 'sevenb'
+  shape?: 'tiny' | 'wide' | 'words' | 'experts' | 'smol' | 'oneb' | 'qwen' | 'gemma' | 'sevenb'
   type?: string
   seed?: number
 }

@@ -12,6 +12,16 @@ export const shapes = {
     vocabulary: 512,
     context: 8192,
   },
+  // Rows that hold whole blocks of every type
+  wide: {
+    layers: 1,
+    width: 256,
+    heads: 4,
+    kvHeads: 2,
+    feedForward: 256,
+    vocabulary: 512,
+    context: 8192,
+  },
   // A large vocabulary and hardly anything else: for what choosing a token costs
   words: {
     layers: 1,

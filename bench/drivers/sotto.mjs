@@ -5,7 +5,9 @@ import { splitModel } from '../../dist/gguf/index.js'
 import { loadModel } from '../../dist/index.js'
 import { median } from '../measure.mjs'
 import { memory, ofSteps, promptTokens, sentences } from './prompts.mjs'
+import { digest, verified } from './sotto-integrity.mjs'
 import { latency } from './sotto-latency.mjs'
+import { quality } from './sotto-quality.mjs'
 import { speculation } from './sotto-speculation.mjs'
 import { undisturbed } from './sotto-undisturbed.mjs'
 
@@ -184,7 +186,10 @@ export const tasks = {
       (options) => withoutSpeculation(task, options),
     ]),
   ),
+  ...quality,
   split,
+  digest,
+  verified,
   latency,
   undisturbed,
   speculation,

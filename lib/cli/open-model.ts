@@ -35,7 +35,7 @@ export async function openModel(
   const bar = await Progress.start(name)
   const began = performance.now()
   options.onProgress = ({ fraction }) => {
-    if (performance.now() - began > patienceMs) bar.update('loading', fraction * 100, 100)
+    if (performance.now() - began > patienceMs) bar.share('loading', fraction)
   }
   try {
     return await loadModel(name, options)

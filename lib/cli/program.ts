@@ -139,6 +139,64 @@ function addIntegrity(program: Command, done: (code: ExitCode) => void): void {
     )
 }
 
+function addConversion(program: Command, done: (code: ExitCode) => void): void {
+  program
+    .command('convert <old> <output>')
+    .description('make GGUF of a LLaMA model in a format before it: ggml, ggmf, ggjt')
+    .option('--context-length <tokens>', 'what the model was trained for; default 2048', integer)
+    .option(
+      '--rms-epsilon <e>',
+      'of the norms: 1e-6 for LLaMA 1, 1e-5 for 2; default 5e-6',
+      decimal,
+    )
+    .option('--rope-base <base>', 'of the rotary positions; default 10000', decimal)
+    .option('--kv-heads <n>', 'heads of keys; default: what the shapes say', integer)
+    .option('--name <name>', 'default: that of the file')
+    .option('--json', 'print JSON')
+    .action(async (old, output, options) =>
+      done(await (await import('./commands/convert.js')).convert(old, output, options)),
+    )
+}
+
+function addQuality(program: Command, done: (code: ExitCode) => void): void {
+  program
+    .command('quantize <model> <type> [output]')
+    .alias('quantise')
+    .description('write a model anew in weights of another type, such as Q4_K_M')
+    .option('--imatrix <file>', 'an importance matrix, as llama-imatrix writes it')
+    .option('--threads <n>', 'compute threads', integer)
+    .option('--allow-requantize', 'accept weights that are quantised already; costs quality')
+    .option('--pure', 'every weight in the one type, no mixture')
+    .option('--leave-output-tensor', 'leave output.weight as it is')
+    .option('--output-tensor-type <type>', 'type of output.weight')
+    .option('--token-embedding-type <type>', 'type of token_embd.weight')
+    .option('--keep-split', 'as many shards as the model has')
+    .option('--overwrite', 'write over a file that is there')
+    .option('--json', 'print JSON')
+    .action(async (model, type, output, options) =>
+      done(await (await import('./commands/quantize.js')).quantize(model, type, output, options)),
+    )
+  const addMeasuring = (command: Command) =>
+    command
+      .option('--context <tokens>', 'tokens of a window, of which the second half counts', integer)
+      .option('--chunks <n>', 'most windows of the text', integer)
+      .option('--threads <n>', 'compute threads', integer)
+      .option('--json', 'print JSON')
+  addMeasuring(program.command('perplexity <model> <text>'))
+    .description(
+      'how well a model foretells a text file ("-": stdin), as llama-perplexity measures',
+    )
+    .action(async (model, text, options) =>
+      done(await (await import('./commands/perplexity.js')).perplexity(model, text, options)),
+    )
+  addMeasuring(program.command('compare <model> <other>'))
+    .requiredOption('--text <file>', 'the text they are compared on; "-": stdin')
+    .description('how far another model of the same vocabulary is from a model')
+    .action(async (model, other, options) =>
+      done(await (await import('./commands/compare.js')).compare(model, other, options)),
+    )
+}
+
 function addAnswers(program: Command, done: (code: ExitCode) => void): void {
   addSampling(addSpeculation(addLoading(program.command('run <model> [prompt...]'))))
     .description('answer one prompt, from the arguments or (none, or "-") from stdin')
@@ -196,6 +254,8 @@ export function makeProgram(done: (code: ExitCode) => void): Command {
   addModels(program, done)
   addShards(program, done)
   addIntegrity(program, done)
+  addConversion(program, done)
+  addQuality(program, done)
   program
     .command('system')
     .description('processor, devices, versions and folders')

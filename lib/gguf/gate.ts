@@ -105,7 +105,7 @@ function checkMagic(path: string): void {
   if (legacy) {
     throw new SottoError(
       'ERR_MODEL_LEGACY',
-      `Expected a GGUF model, received ${legacy}: get the model as GGUF, or convert it with convert_llama_ggml_to_gguf.py of llama.cpp`,
+      `Expected a GGUF model, received ${legacy}: get the model as GGUF, or make it one by "sotto convert"`,
     )
   }
   throw new SottoError(

@@ -13,6 +13,11 @@ export function describeLegacy(start: Uint8Array): string | undefined {
   return legacyMagics[Buffer.from(start.subarray(0, 4)).toString('latin1')]
 }
 
+/** Whether it is a model that `readLegacy` may read. */
+export function isLegacyModel(start: Uint8Array): boolean {
+  return ['lmgg', 'fmgg', 'tjgg'].includes(Buffer.from(start.subarray(0, 4)).toString('latin1'))
+}
+
 /** Names what a file looks like, for an error message. */
 export function describeForeign(start: Uint8Array): string {
   const head = Buffer.from(start)

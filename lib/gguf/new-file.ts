@@ -69,7 +69,8 @@ export async function makeRoom(folder: string, bytes: number): Promise<void> {
   )
 }
 
-async function onDisk<T>(action: () => Promise<T>): Promise<T> {
+/** @internal What fails is `ERR_DISK`. */
+export async function onDisk<T>(action: () => Promise<T>): Promise<T> {
   try {
     return await action()
   } catch (cause) {

@@ -7,12 +7,14 @@
   X(kAdapterInvalid, "ERR_ADAPTER_INVALID")             \
   X(kContextFull, "ERR_CONTEXT_FULL")                   \
   X(kDecodeFailed, "ERR_DECODE_FAILED")                 \
+  X(kDisk, "ERR_DISK")                                  \
   X(kDraftInvalid, "ERR_DRAFT_INVALID")                 \
   X(kEmbeddingUnsupported, "ERR_EMBEDDING_UNSUPPORTED") \
   X(kGrammarInvalid, "ERR_GRAMMAR_INVALID")             \
   X(kGraphFailed, "ERR_GRAPH_FAILED")                   \
   X(kGraphFull, "ERR_GRAPH_FULL")                       \
   X(kGraphGradient, "ERR_GRAPH_GRADIENT")               \
+  X(kImatrixInvalid, "ERR_IMATRIX_INVALID")             \
   X(kInternal, "ERR_INTERNAL")                          \
   X(kModelChanged, "ERR_MODEL_CHANGED")                 \
   X(kModelClosed, "ERR_MODEL_CLOSED")                   \
@@ -23,6 +25,7 @@
   X(kOptionInvalid, "ERR_OPTION_INVALID")               \
   X(kPromptInvalid, "ERR_PROMPT_INVALID")               \
   X(kPromptTooLong, "ERR_PROMPT_TOO_LONG")              \
+  X(kQuantizeFailed, "ERR_QUANTIZE_FAILED")             \
   X(kQueueFull, "ERR_QUEUE_FULL")                       \
   X(kRerankUnsupported, "ERR_RERANK_UNSUPPORTED")       \
   X(kSchemaInvalid, "ERR_SCHEMA_INVALID")               \
@@ -34,7 +37,9 @@
   X(kTensorMemory, "ERR_TENSOR_MEMORY")                 \
   X(kTensorShape, "ERR_TENSOR_SHAPE")                   \
   X(kTensorType, "ERR_TENSOR_TYPE")                     \
-  X(kTensorValue, "ERR_TENSOR_VALUE")
+  X(kTensorValue, "ERR_TENSOR_VALUE")                   \
+  X(kTextTooShort, "ERR_TEXT_TOO_SHORT")                \
+  X(kVocabularyMismatch, "ERR_VOCABULARY_MISMATCH")
 
 namespace sotto {
 

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <utility>
 
 namespace sotto {
 namespace {
@@ -30,6 +31,7 @@ std::atomic<LogLevel>& Level() {
 // thread.
 thread_local LogLevel last_level = LogLevel::kInfo;
 thread_local std::string* captured = nullptr;
+thread_local const std::function<void(const char*)>* listening = nullptr;
 
 void Write(LogLevel level, const char* text) {
   if (captured && level >= LogLevel::kWarn) {
@@ -62,8 +64,13 @@ std::string LogCapture::text() const {
   return joined;
 }
 
+LogListener::LogListener(std::function<void(const char*)> hear)
+    : hear_(std::move(hear)), outer_(std::exchange(listening, &hear_)) {}
+LogListener::~LogListener() { listening = outer_; }
+
 void UpstreamLog(int ggml_level, const char* text) {
   if (ggml_level >= 1 && ggml_level <= 4) last_level = static_cast<LogLevel>(ggml_level - 1);
+  if (listening) (*listening)(text);
   Write(last_level, text);
 }
 

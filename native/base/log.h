@@ -1,6 +1,7 @@
 // log.h: where ggml, llama.cpp and we say something. Global because upstream's logger is. Silent below `level`.
 #pragma once
 
+#include <functional>
 #include <string>
 
 namespace sotto {
@@ -25,6 +26,19 @@ class LogCapture {
  private:
   std::string text_;
   std::string* outer_;
+};
+
+// Hears what upstream logs on this thread while it lives, whatever the level, in the pieces that it logs.
+class LogListener {
+ public:
+  explicit LogListener(std::function<void(const char*)> hear);
+  ~LogListener();
+  LogListener(const LogListener&) = delete;
+  LogListener& operator=(const LogListener&) = delete;
+
+ private:
+  const std::function<void(const char*)> hear_;
+  const std::function<void(const char*)>* outer_;
 };
 
 // What ggml's log callback calls; levels are ggml's: 1 debug, 2 info, 3 warn, 4 error, 5 continue.

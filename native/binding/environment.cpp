@@ -1,9 +1,11 @@
 #include "binding/environment.h"
 
 #include "binding/abort-flag.h"
+#include "binding/evaluate.h"
 #include "binding/integrity.h"
 #include "binding/model-handle.h"
 #include "binding/model-wrap.h"
+#include "binding/quantize.h"
 #include "binding/system.h"
 #include "binding/tensor-wrap.h"
 #include "binding/wrap.h"
@@ -45,6 +47,8 @@ Environment::Environment(Napi::Env env, Napi::Object exports) : env_(env) {
   exports.Set("shutdown", Napi::Function::New(env, shutdown, "shutdown"));
   DefineSystem(env, exports);
   DefineIntegrity(env, exports);
+  DefineQuantize(env, exports);
+  DefineEvaluate(env, exports);
   DefineTensors(env, exports);
   napi_add_env_cleanup_hook(env, OnCleanup, this);
 }

@@ -15,7 +15,8 @@ void ModelHandle::Close() {
   }
   if (!parts.scheduler) return;
   parts.scheduler->Close();
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  left_.wait(lock, [this] { return guests_ == 0; });
   scheduler_.reset();
   model_.reset();
 }
@@ -29,6 +30,21 @@ ModelHandle::Parts ModelHandle::parts() const {
 std::shared_ptr<Scheduler> ModelHandle::scheduler() const {
   std::lock_guard lock(mutex_);
   return scheduler_;
+}
+
+std::shared_ptr<ModelHandle::Guest> ModelHandle::Visit() {
+  std::lock_guard lock(mutex_);
+  if (closed_ || !scheduler_) throw Error(ErrorCode::kModelClosed, "The model is closed");
+  auto guest = std::make_shared<Guest>(shared_from_this(), model_);
+  ++guests_;
+  return guest;
+}
+
+ModelHandle::Guest::~Guest() {
+  model_.reset();
+  std::lock_guard lock(handle_->mutex_);
+  --handle_->guests_;
+  handle_->left_.notify_all();
 }
 
 void ModelHandle::Wake() {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
@@ -14,7 +15,7 @@
 
 namespace sotto {
 
-class ModelHandle {
+class ModelHandle : public std::enable_shared_from_this<ModelHandle> {
  public:
   ModelHandle(ModelPtr model, std::shared_ptr<Scheduler> scheduler, std::shared_ptr<EventPipe> pipe)
       : pipe_(std::move(pipe)), model_(std::move(model)), scheduler_(std::move(scheduler)) {}
@@ -36,6 +37,23 @@ class ModelHandle {
   void Wake();
   // The same for what a request pinned: closing frees that too.
   void Unpin(RequestId id);
+
+  // A job that computes with the weights by itself. Close waits for it; it looks at closing() often.
+  class Guest {
+   public:
+    Guest(std::shared_ptr<ModelHandle> handle, ModelPtr model) : handle_(std::move(handle)), model_(std::move(model)) {}
+    ~Guest();
+    Guest(const Guest&) = delete;
+    Guest& operator=(const Guest&) = delete;
+    const ModelPtr& model() const { return model_; }
+    bool closing() const { return handle_->closed(); }
+
+   private:
+    std::shared_ptr<ModelHandle> handle_;
+    ModelPtr model_;
+  };
+  std::shared_ptr<Guest> Visit();  // throws Error(kModelClosed)
+
   EventPipe& pipe() { return *pipe_; }
   const std::shared_ptr<EventPipe>& shared_pipe() const { return pipe_; }
 
@@ -47,6 +65,8 @@ class ModelHandle {
 
   std::shared_ptr<EventPipe> pipe_;
   mutable std::mutex mutex_;
+  std::condition_variable left_;
+  int guests_ = 0;
   std::atomic<bool> closed_{false};
   ModelPtr model_;  // outlives scheduler_
   std::shared_ptr<Scheduler> scheduler_;

@@ -118,6 +118,13 @@ ModelWrap::ModelWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   info_ = Napi::Persistent(InfoObject(info.Env(), *parts.model, parts.scheduler->info()));
 }
 
+const std::shared_ptr<ModelHandle>& ModelWrap::HandleOf(const Napi::Value& value) {
+  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kTag)) {
+    throw Error(ErrorCode::kOptionInvalid, "Expected a Model");
+  }
+  return Unwrap(value.As<Napi::Object>())->handle_;
+}
+
 // Garbage collected without close(): the same close, off the JS thread.
 ModelWrap::~ModelWrap() {
   if (!handle_) return;

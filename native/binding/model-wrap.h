@@ -15,6 +15,9 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   explicit ModelWrap(const Napi::CallbackInfo& info);
   ~ModelWrap();
 
+  // Throws unless `value` is a Model.
+  static const std::shared_ptr<ModelHandle>& HandleOf(const Napi::Value& value);
+
   static constexpr napi_type_tag kTag = {0x736f74746f6d6f64, 0x656c777261700001};
 
  private:

@@ -1,10 +1,13 @@
 #include "binding/progress.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 
 namespace sotto {
 namespace {
+
+constexpr std::chrono::milliseconds kPatience{200};
 
 // A call that Node refuses once the environment is going; it changes nothing.
 bool CanRunJavaScript(napi_env env) {
@@ -30,8 +33,15 @@ std::shared_ptr<ProgressPipe> ProgressPipe::Create(Napi::Env env, std::optional<
 }
 
 void ProgressPipe::Report(float fraction) {
-  if (!function_ || (fraction - reported_ < 0.01f && fraction < 1)) return;
+  if (!function_) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (fraction - reported_ < 0.01f && fraction < 1) {
+    // Not worth telling; but somebody has to ask whether anybody is there to be told.
+    if (now - called_ < kPatience) return;
+    fraction = std::max(reported_, 0.0f);
+  }
   reported_ = fraction;
+  called_ = now;
   // The fraction travels in the pointer itself, as parts per million: nothing to free when nobody listens any more.
   void* data = reinterpret_cast<void*>(uintptr_t(double(fraction) * 1e6));
   if (napi_call_threadsafe_function(function_, data, napi_tsfn_nonblocking) == napi_closing) function_ = nullptr;
@@ -47,7 +57,8 @@ void ProgressPipe::Deliver(napi_env env, napi_value callback, void* context, voi
     *pipe.abort_ = true;
     return;
   }
-  if (!callback) return;
+  if (!callback || (data && data == pipe.told_)) return;
+  pipe.told_ = data;
   napi_value fraction = nullptr, receiver = nullptr;
   napi_create_double(env, double(reinterpret_cast<uintptr_t>(data)) / 1e6, &fraction);
   napi_get_undefined(env, &receiver);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
 
@@ -27,6 +28,8 @@ class ProgressPipe {
   std::shared_ptr<std::atomic<bool>> abort_;
   napi_threadsafe_function function_ = nullptr;
   float reported_ = -1;
+  std::chrono::steady_clock::time_point called_;
+  void* told_ = nullptr;  // JS thread
 };
 
 }  // namespace sotto

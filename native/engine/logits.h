@@ -22,4 +22,18 @@ inline float Tame(float logit) {
 // Index of the largest of `count` logits, the first of equals; -1 when none is above -infinity (NaN never is).
 int32_t LargestOf(const float* logits, int32_t count);
 
+// The logarithm of the sum of all exponentials: a logit less this is a log-probability. `largest` is the largest of them.
+double LogSumExp(const float* logits, int32_t count, float largest);
+
+// Two rows about one position, `p` and `q`, each with its largest.
+struct RowPair {
+  const float *p, *q;
+  float largest_p, largest_q;
+};
+struct Divergence {
+  double log_sum_p, log_sum_q;
+  double kl;  // of q from p, KL(p || q), in nats
+};
+Divergence DivergenceOf(const RowPair& rows, int32_t count);
+
 }  // namespace sotto

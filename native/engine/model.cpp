@@ -110,7 +110,10 @@ auto Explained(ErrorCode code, const std::string& what, const Action& action) {
   } catch (const std::exception& exception) {
     reason = exception.what();
   }
-  if (reason.find("unknown model architecture") != std::string::npos) code = ErrorCode::kModelUnsupported;
+  if (reason.find("unknown model architecture") != std::string::npos) {
+    code = ErrorCode::kModelUnsupported;
+    reason += ". A newer sotto may know it, or an older model of the same family be what you need";
+  }
   if (reason.find("unable to allocate") != std::string::npos) code = ErrorCode::kModelMemory;
   throw Error(code, what + (reason.empty() ? "" : ": " + reason));
 }

@@ -228,16 +228,21 @@ int32_t Scheduler::Loop::Decode() {
   if (!turn) return 2;
   try {
     const bool prefill = !abortable_.empty();
-    const bool crew = UseThreads(governor_.threads(), prefill);
+    const int prompt = options_.threads.prompt;
+    const bool pool = prefill && !prompt_threads_.Crew(prompt, batch_->size());
+    const bool crew = UseThreads(prefill && !pool ? prompt : governor_.threads(), pool);
     kernels_->Foreign();  // of graphs before
     const auto start = Clock::now();
-    const bool governed = !prefill && !crew;
-    const double cpu = governed ? ProcessCpuMs() : 0;
+    const double cpu = ProcessCpuMs();
     const int32_t status = llama_decode(context_.get(), batch_->get());
     if (status == 0) llama_synchronize(context_.get());
     if (!prefill) shareable_ = !kernels_->Foreign();
-    if (status == 0 && governed) {
-      governor_.Measured(batch_->size(), MillisecondsBetween(start, Clock::now()), ProcessCpuMs() - cpu);
+    if (status != 0) return status;
+    const double ms = MillisecondsBetween(start, Clock::now()), cpu_ms = ProcessCpuMs() - cpu;
+    if (prefill) {
+      prompt_threads_.Measured(crew, prompt, ms, cpu_ms);
+    } else if (!crew) {
+      governor_.Measured(batch_->size(), ms, cpu_ms);
     }
     return status;
   } catch (const std::exception& exception) {

@@ -16,6 +16,7 @@
 #include "engine/embedder.h"
 #include "engine/handles.h"
 #include "engine/prefix-cache.h"
+#include "engine/prompt-threads.h"
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
 #include "engine/step-planner.h"
@@ -85,7 +86,7 @@ class Scheduler::Loop {
   void Do(ThreadOptions& options);
   void Do(std::unique_ptr<MeasureCommand>& command);
   void AttachPool(const ThreadOptions& options);
-  bool UseThreads(int generation, bool prefill);
+  bool UseThreads(int count, bool pool);
 
   bool FailIfDamaged(size_t first);
   void FailEverything(ErrorCode code, const std::string& message);
@@ -105,8 +106,9 @@ class Scheduler::Loop {
   std::unique_ptr<BatchPtr> batch_;
   StepPlanner planner_;
   ThreadGovernor governor_;
+  PromptThreads prompt_threads_;
   KernelUse* kernels_ = nullptr;  // of this thread
-  bool shareable_ = false;        // by a crew: nothing of ggml's own is large in a step that generates
+  bool shareable_;                // by a crew: nothing of ggml's own is large in a step that generates
   Crew* crew_ = nullptr;          // that shares the work now
   int threads_ = 0;               // that generate now
   bool few_ = false;              // also where several rows are computed

@@ -62,25 +62,25 @@ void Scheduler::Loop::AttachPool(const ThreadOptions& options) {
   UseThreads(options.generation, true);
 }
 
-// Of what generates; prompts always get all of theirs. A crew generates where it can, and then it is true that it does; elsewhere ggml's
-// pool. Upstream takes every step of more than one row for a prompt: where fewer threads or a crew generate, such a step gets what they
-// get, unless somebody prefills in it.
-bool Scheduler::Loop::UseThreads(int generation, bool prefill) {
+// `count`, of what generates, or of a crew that prefills. A crew computes where it can, and then it is true that it does; elsewhere, and where
+// `pool`, ggml's pool, all of whose threads a prompt gets. Upstream takes every step of more than one row for a prompt: where fewer threads
+// or a crew compute, such a step gets what they get.
+bool Scheduler::Loop::UseThreads(int count, bool pool) {
   if (!context_) return false;
-  Crew* crew = shareable_ && !prefill ? pool_->crew(generation) : nullptr;
+  Crew* crew = shareable_ && !pool ? pool_->crew(count) : nullptr;
   if (kernels_ && !kernels_->Share(crew)) crew = nullptr;
-  const bool all = generation == options_.threads.generation;
-  const bool few = crew || (!all && !prefill);
-  if (generation == threads_ && few == few_ && crew == crew_) return crew;
-  SOTTO_PROBE2(threads__changed, threads_, generation);
-  const int own = crew ? 1 : generation;
+  const bool all = count == options_.threads.generation;
+  const bool few = crew || (!all && !pool);
+  if (count == threads_ && few == few_ && crew == crew_) return crew;
+  SOTTO_PROBE2(threads__changed, threads_, count);
+  const int own = crew ? 1 : count;
   for (llama_context* context : {context_.get(), draft_ ? draft_->context() : nullptr}) {
     if (!context) continue;
-    const ggml_threadpool_t pool = all && !crew ? pool_->get() : pool_->get(own);
+    const ggml_threadpool_t its = all && !crew ? pool_->get() : pool_->get(own);
     llama_set_n_threads(context, own, few ? own : options_.threads.prompt);
-    llama_attach_threadpool(context, pool, few ? pool : pool_->get());
+    llama_attach_threadpool(context, its, few ? its : pool_->get());
   }
-  threads_ = generation;
+  threads_ = count;
   few_ = few;
   crew_ = crew;
   return crew;

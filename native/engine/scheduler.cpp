@@ -16,10 +16,19 @@ uint64_t KvBytes(const ModelInfo& info, const SchedulerOptions& options, int32_t
          (ggml_row_size(options.type_k, int64_t(row)) + ggml_row_size(options.type_v, int64_t(row)));
 }
 
+// A guess until the first token says: most of a layer's matrices are packed, and nothing else of it is large.
+bool HasOurMatrices(const ModelInfo& info) {
+  return info.kernels.tensors.size() >= size_t(4) * info.layers && !info.recurrent && !info.hybrid;
+}
+
 }  // namespace
 
 Scheduler::Loop::Loop(ModelPtr model, const SchedulerOptions& options, EventSink sink, ModelPtr draft)
-    : model_(std::move(model)), options_(options), sink_(std::move(sink)), planner_(options.batch_size) {
+    : model_(std::move(model)),
+      options_(options),
+      sink_(std::move(sink)),
+      planner_(options.batch_size),
+      shareable_(HasOurMatrices(model_->info())) {
   if (options_.sequences + options_.cached_sequences > RadixTree::kMaxHolders) {
     throw Error(ErrorCode::kOptionInvalid, "Expected maxSequences and cached sequences to be at most " +
                                                std::to_string(RadixTree::kMaxHolders) + " together, received " +

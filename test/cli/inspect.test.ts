@@ -1,8 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { writeGguf } from '../../lib/gguf/writer.js'
+import { quantizeModel } from '../../lib/index.js'
+import { writeLegacy, writePieceModel } from '../helpers/legacy-model.js'
 import { runCli } from './run-cli.js'
 
 describe('inspect', () => {
@@ -64,20 +66,44 @@ describe('inspect', () => {
   })
 
   it.each([
-    ['lmgg', 'a GGML file'],
-    ['fmgg', 'a GGMF file'],
-    ['tjgg', 'a GGJT file'],
-  ])(
-    'names the legacy format of a file that begins with %s, and how to convert it',
-    async (magic, name) => {
-      const path = join(folder, `${magic}.bin`)
-      writeFileSync(path, Buffer.concat([Buffer.from(magic), Buffer.alloc(100)]))
-      const { code, stderr } = await runCli(['inspect', path])
-      expect(code).toBe(1)
-      expect(stderr).toContain(name)
-      expect(stderr).toMatch(/convert.* \(ERR_MODEL_LEGACY\)\n$/)
+    [{ format: 'ggml', version: 0 }, /^ggml, which had no versions, /m],
+    [{ format: 'ggmf', version: 1 }, /^ggmf version 1, /m],
+    [{ format: 'ggjt', version: 3 }, /^ggjt version 3, /m],
+  ] as const)(
+    'describes a model in $format $version, and how to convert it',
+    async (format, name) => {
+      const path = join(folder, `${format.format}.bin`)
+      await writeLegacy(path, writePieceModel(join(folder, 'pieces.gguf')), format)
+      const { code, stdout } = await runCli(['inspect', path, '--tensors'])
+      expect(code).toBe(0)
+      expect(stdout).toMatch(name)
+      expect(stdout).toMatch(/^embedding = 64\n[\s\S]*^file type = F32\ntokens = 512 with/m)
+      expect(stdout).toMatch(/21 tensors: 21 F32\n {2}tok_embeddings\.weight {2}F32 {2}64 x 512/)
+      expect(stdout).toMatch(/sotto convert/)
+      const json = JSON.parse((await runCli(['inspect', path, '--json'])).stdout)
+      expect(json).toMatchObject({
+        ...format,
+        loads: false,
+        converts: true,
+        vocabulary: { tokens: 512 },
+      })
     },
   )
+
+  it('says of an old model that cannot be converted why, and of a damaged one that it is', async () => {
+    const path = join(folder, 'old.bin')
+    const source = writePieceModel(join(folder, 'pieces.gguf'))
+    const q8 = join(folder, 'q8.gguf')
+    await quantizeModel(source, 'Q8_0', q8, { overwrite: true })
+    await writeLegacy(path, q8, { format: 'ggjt', version: 2 })
+    expect((await runCli(['inspect', path])).stdout).toMatch(
+      /cannot be converted: .*Q8_0 of ggjt version 2.* \(ERR_MODEL_LEGACY\)\n$/,
+    )
+    truncateSync(path, 5000)
+    const { code, stderr } = await runCli(['inspect', path])
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/\(ERR_MODEL_FORMAT\)\n$/)
+  })
 
   it.each([
     ['empty', (_whole: Buffer) => Buffer.alloc(0)],

@@ -9,6 +9,7 @@ import { GgufArray, type GgufFile, type GgufScalar, type GgufValue } from '../..
 import { checkModelFiles } from '../../gguf/shards.js'
 import { resolveModel } from '../../models/store.js'
 import { type ExitCode, exitCodes } from '../exit-code.js'
+import { summarizeLegacy } from '../legacy-summary.js'
 import { write, writeJson } from '../output.js'
 import { printable } from '../printable.js'
 import { size } from '../size.js'
@@ -30,6 +31,12 @@ export async function inspect(nameOrPath: string, flags: InspectFlags): Promise<
     )
   }
   const path = await resolveModel(nameOrPath)
+  const legacy = summarizeLegacy(path, flags.tensors)
+  if (legacy) {
+    if (flags.json) await writeJson(legacy.json)
+    else for (const line of legacy.lines) await write(`${printable(line)}\n`)
+    return exitCodes.ok
+  }
   const { paths, file } = await look(path)
   const verdict = await judge(path, file)
   const memory = verdict.loads ? estimateMemory(file, { contextSize: flags.context }) : undefined

@@ -26,7 +26,7 @@ public:
 
     // Looks at the file of this name; its sums are computed on other threads while the caller does something else. bring: its pages are
     // brought into this process where nothing else has to look at them.
-    sotto_packed_file(const std::string & path, bool bring);
+    explicit sotto_packed_file(const std::string & path, bool bring = true);
 
     // The image gets its size. A file that is not whole, or not one of this layout and size, is made again. False with a reason when there
     // can be none: no room, no right to write, a system without such mappings.

@@ -6,6 +6,8 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { splitModel } from '../../../lib/gguf/index.js'
 import { codeBlocks, runnable } from '../../helpers/examples.js'
 import { writeLayered } from '../../helpers/layered-model.js'
+import { writeLegacy, writePieceModel } from '../../helpers/legacy-model.js'
+import { writeImatrix } from '../../helpers/write-imatrix.js'
 
 const examples = readdirSync('lib/gguf').flatMap((file) =>
   codeBlocks(readFileSync(join('lib', 'gguf', file), 'utf8'), 'ts').map(
@@ -19,6 +21,9 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'sotto-examples-'))
   const model = writeLayered(join(folder, 'model.gguf'))
   await splitModel(model, { shards: 4 })
+  writeImatrix(join(folder, 'imatrix.gguf'), { 'a.weight': Float32Array.of(1, 2) })
+  const pieces = writePieceModel(join(folder, 'pieces.gguf'))
+  await writeLegacy(join(folder, 'old.bin'), pieces, { format: 'ggjt', version: 3 })
   await splitModel(model, { names: '%d.bin' })
   mkdirSync(join(folder, 'shards'))
   await splitModel(model, { names: 's%d', folder: join(folder, 'shards') })
