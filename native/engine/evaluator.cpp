@@ -31,6 +31,7 @@ class Reader {
   Reader(ModelPtr model, const EvaluateOptions& options, const std::function<bool()>& stop)
       : model_(std::move(model)),
         stop_(stop),
+        threads_(options.threads.prompt),
         pool_(ThreadPool::Acquire(options.threads)),
         context_(Open(options)),
         batch_(RowsOf(*model_)) {
@@ -38,7 +39,6 @@ class Reader {
     if (info.has_encoder || !info.has_decoder || !llama_get_memory(context_.get())) {
       throw Error(ErrorCode::kModelUnsupported, "Expected a model that generates, received " + info.description);
     }
-    llama_attach_threadpool(context_.get(), pool_->get(), pool_->get());
     std::vector<llama_adapter_lora*> adapters;
     std::vector<float> scales;
     for (const auto& [adapter, scale] : model_->adapters()) {
@@ -60,12 +60,15 @@ class Reader {
     const auto turn = pool_->Turn(stop_);
     if (!turn) Aborted();
     KernelUse kernels(model_->info().upstream_kernels, "");
+    Compute(kernels);
     const int32_t status = llama_decode(context_.get(), batch_.get());
     if (stop_()) Aborted();
     if (status != 0) {
       throw Error(ErrorCode::kDecodeFailed, "The compute backend failed with status " + std::to_string(status));
     }
     llama_synchronize(context_.get());
+    // Of many rows, ggml's own operations are large too, but few beside the products.
+    if (batch_.size() == 1) shareable_ = !kernels.Foreign();
     if (model_->damaged()) throw Error(ErrorCode::kModelChanged, model_->DamageMessage());
   }
 
@@ -76,14 +79,23 @@ class Reader {
   }
 
  private:
+  // By a crew, which does not mind other programs, where a single row has nothing that only ggml's pool shares.
+  void Compute(KernelUse& kernels) {
+    Crew* crew = shareable_ ? pool_->crew(threads_) : nullptr;
+    if (!kernels.Share(crew)) crew = nullptr;
+    kernels.Foreign();  // of graphs before
+    const int own = crew ? 1 : threads_;
+    llama_set_n_threads(context_.get(), own, own);
+    llama_attach_threadpool(context_.get(), pool_->get(own), pool_->get(own));
+  }
+
   llama_context_ptr Open(const EvaluateOptions& options) {
     llama_context_params params = llama_context_default_params();
     params.n_ctx = uint32_t(options.context_size);
     params.n_batch = params.n_ubatch = uint32_t(RowsOf(*model_));
     params.n_outputs_max = params.n_batch;
     params.n_seq_max = 1;
-    params.n_threads = options.threads.prompt;
-    params.n_threads_batch = options.threads.prompt;
+    params.n_threads = params.n_threads_batch = threads_;
     params.swa_full = true;
     params.abort_callback = [](void* self) { return static_cast<Reader*>(self)->stop_(); };
     params.abort_callback_data = this;
@@ -93,6 +105,8 @@ class Reader {
 
   ModelPtr model_;  // outlives context_
   const std::function<bool()>& stop_;
+  const int threads_;
+  bool shareable_ = false;
   std::shared_ptr<ThreadPool> pool_;  // and so does this
   llama_context_ptr context_;
   BatchPtr batch_;
@@ -198,7 +212,9 @@ Evaluation Evaluate(const ModelPtr& model, const ModelPtr& other, const std::str
     reader.Forget();
     if (second) second->Forget();
     for (int32_t begin = 0; begin < size - 1;) {
-      const int32_t end = std::min(begin + step, begin < first ? first : size - 1);
+      // The first of all is read alone, which says who can compute the others.
+      const int32_t most = chunk == 0 && begin == 0 ? 1 : step;
+      const int32_t end = std::min(begin + most, begin < first ? first : size - 1);
       const bool outputs = begin >= first;
       reader.Read(window, begin, end, outputs);
       if (second) second->Read(window, begin, end, outputs);

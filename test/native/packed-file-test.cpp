@@ -248,7 +248,7 @@ TEST_F(PackedFile, PlaceThatCannotBeWrittenToSaysWhy) {
 TEST_F(PackedFile, DiskWithoutRoomSaysWhy) {
   std::string problem;
   {
-    sotto_packed_file file(path_);
+    sotto_packed_file file(path_, false);
     EXPECT_FALSE(file.open(size_t(1) << 50, problem));
     EXPECT_NE(problem, "");
   }
