@@ -89,7 +89,7 @@ export async function convertLegacy(
     options,
   )
   try {
-    await checkModelFile(output)
+    await checkModelFile(output, { duplicateTokens: true })
   } catch (cause) {
     await rm(output, { force: true })
     throw new SottoError(

@@ -3,19 +3,25 @@
 
 import { closeSync, openSync, readSync, statSync } from 'node:fs'
 import { SottoError } from '../errors.js'
+import { broken } from './broken.js'
 import { describeForeign, describeLegacy } from './legacy.js'
 import { GgufArray, type GgufFile, type GgufLimits, readGguf } from './reader.js'
+import { checkVocabulary } from './vocabulary.js'
 
 export interface GateOptions {
   limits?: Partial<GgufLimits>
   /** The file is a LoRA adapter or a later shard: it has no vocabulary and no shape of its own. */
   adapter?: boolean
+  /**
+   * Look for tokens with the same text, half of the time that this gate takes. Upstream finds them too and fails the load, except on Windows, where
+   * it ends the process. Default: on Windows.
+   */
+  duplicateTokens?: boolean
 }
 
 const longestTemplate = 2 ** 20
 const mostLayers = 512 // LLAMA_MAX_LAYERS
 const mostExperts = 1024
-const mostVocabulary = 2 ** 22
 const widest = 2 ** 20
 const longestContext = 2 ** 28
 
@@ -29,15 +35,15 @@ export async function checkModelFile(path: string, options: GateOptions = {}): P
   checkPath(path)
   checkMagic(path)
   const file = await readGguf(path, options.limits)
-  if (!options.adapter) checkModel(file)
+  if (!options.adapter) checkModel(file, options)
   return file
 }
 
 /** @internal What a head says, of a model that native code may open. */
-export function checkModel(file: GgufFile): void {
+export function checkModel(file: GgufFile, options: GateOptions = {}): void {
   checkShape(file)
   checkTensorTypes(file)
-  checkVocabulary(file)
+  checkVocabulary(file, options.duplicateTokens ?? process.platform === 'win32')
   checkTemplates(file)
 }
 
@@ -111,13 +117,6 @@ function checkMagic(path: string): void {
   throw new SottoError(
     'ERR_MODEL_FORMAT',
     `Expected a GGUF model, received ${describeForeign(head)}`,
-  )
-}
-
-function broken(what: string): SottoError {
-  return new SottoError(
-    'ERR_MODEL_FORMAT',
-    `Expected a model that native code can load, found ${what}`,
   )
 }
 
@@ -229,129 +228,6 @@ function checkExperts(file: GgufFile, key: (name: string) => string): void {
   ) {
     throw broken(`${groups} groups of ${experts} experts`)
   }
-}
-
-function checkVocabulary(file: GgufFile): void {
-  const model = file.metadata.get('tokenizer.ggml.model')
-  const tokens = file.metadata.get('tokenizer.ggml.tokens')
-  if (model === undefined && tokens === undefined) throw broken('no tokenizer')
-  if (model === 'none' || model === 'no_vocab') return
-  if (!(tokens instanceof GgufArray) || tokens.type !== 'string' || tokens.length === 0)
-    throw broken('an empty vocabulary')
-  if (tokens.length > mostVocabulary) {
-    throw new SottoError(
-      'ERR_MODEL_LIMIT',
-      `Expected a vocabulary of at most ${mostVocabulary} tokens, received ${tokens.length}`,
-    )
-  }
-  for (const name of ['scores', 'token_type']) {
-    const list = file.metadata.get(`tokenizer.ggml.${name}`)
-    if (list !== undefined && (!(list instanceof GgufArray) || list.length !== tokens.length)) {
-      throw broken(`tokenizer.ggml.${name} of another length than the vocabulary`)
-    }
-  }
-  for (const [key, value] of file.metadata) {
-    if (!/^tokenizer\.ggml\.\w+_token_id$/.test(key)) continue
-    // 0xffffffff stands for "none".
-    if (
-      typeof value !== 'number' ||
-      ((value < 0 || value >= tokens.length) && value !== 0xffffffff && value !== -1)
-    ) {
-      throw broken(`${key} ${String(value)} in a vocabulary of ${tokens.length}`)
-    }
-  }
-  checkTokens(tokens, model === 'bert', byteTokens(file))
-}
-
-/** Which tokens stand for a byte: nobody's without types. */
-function byteTokens(file: GgufFile): (token: number) => boolean {
-  const types = file.metadata.get('tokenizer.ggml.token_type')
-  if (!(types instanceof GgufArray) || (types.type !== 'int32' && types.type !== 'uint32'))
-    return () => false
-  const { bytes, littleEndian } = types
-  const [first, last] = littleEndian ? [6, 0] : [0, 6]
-  return (token) =>
-    bytes[token * 4] === first &&
-    bytes[token * 4 + 3] === last &&
-    bytes[token * 4 + 1] === 0 &&
-    bytes[token * 4 + 2] === 0
-}
-
-// Upstream aborts when two tokens have the same text, and reads past the end of a malformed byte token. An open hash table over
-// the bytes themselves: a Set of a hundred thousand strings alone would take the time this gate has.
-function checkTokens(
-  tokens: GgufArray,
-  wordPiece: boolean,
-  isByte: (token: number) => boolean,
-): void {
-  const { bytes, length, littleEndian, lengthBytes } = tokens
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const slots = 2 ** Math.ceil(Math.log2(length * 2 + 1))
-  const table = new Int32Array(slots) // a token's number, and one; 0 where there is none
-  const starts = new Uint32Array(length)
-  const hashes = new Int32Array(length)
-  let at = 0
-  let steps = 0
-  const mostSteps = 8 * length
-  for (let i = 0; i < length; i++) {
-    const size = view.getUint32(lengthBytes === 8 && !littleEndian ? at + 4 : at, littleEndian)
-    at += lengthBytes
-    starts[i] = at
-    const end = at + size
-    if (isByte(i)) {
-      if (wordPiece) throw broken('byte tokens in a WordPiece vocabulary')
-      if (!/^<0x[0-9A-Fa-f]{2}>$/.test(Buffer.from(bytes.subarray(at, end)).toString('latin1')))
-        throw broken(`the byte token ${i} that is not of the form <0xNN>`)
-    }
-    at = end
-    // Upstream gives empty tokens a name of their own.
-    if (size === 0 || steps > mostSteps) continue
-    const hash = hashOf(bytes, starts[i]!, end)
-    hashes[i] = hash
-    let slot = hash & (slots - 1)
-    for (let other = table[slot]! - 1; other >= 0; other = table[slot]! - 1) {
-      // With their lengths, which stand before them.
-      const begin = starts[i]! - lengthBytes
-      if (hashes[other] === hash && equal(bytes, starts[other]! - lengthBytes, begin, end - begin))
-        throw broken(`the tokens ${other} and ${i} with the same text`)
-      slot = (slot + 1) & (slots - 1)
-      steps++
-    }
-    table[slot] = i + 1
-  }
-  if (steps > mostSteps) checkCollidingTokens(tokens)
-}
-
-// FNV-1a of words. Small, so that the compiler is done with it early: a gate runs once a process.
-function hashOf(bytes: Uint8Array, begin: number, end: number): number {
-  let hash = 0x811c9dc5
-  let at = begin
-  for (; at + 4 <= end; at += 4) {
-    const word =
-      bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)
-    hash = Math.imul(hash ^ word, 0x01000193)
-  }
-  for (; at < end; at++) hash = Math.imul(hash ^ bytes[at]!, 0x01000193)
-  return hash ^ (hash >>> 15) // a product's low bits know nothing of a word's high ones
-}
-
-// Somebody has written a vocabulary whose hashes meet: V8's are seeded.
-function checkCollidingTokens({ bytes, length, littleEndian, lengthBytes }: GgufArray): void {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const seen = new Set<string>()
-  for (let i = 0, at = 0; i < length; i++) {
-    const size = view.getUint32(lengthBytes === 8 && !littleEndian ? at + 4 : at, littleEndian)
-    const token = text.toString('latin1', at + lengthBytes, at + lengthBytes + size)
-    if (size > 0 && seen.has(token)) throw broken(`the token ${i} with the text of another`)
-    seen.add(token)
-    at += lengthBytes + size
-  }
-}
-
-function equal(bytes: Uint8Array, a: number, b: number, size: number): boolean {
-  for (let i = 0; i < size; i++) if (bytes[a + i] !== bytes[b + i]) return false
-  return true
 }
 
 function checkTemplates(file: GgufFile): void {

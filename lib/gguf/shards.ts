@@ -145,8 +145,8 @@ function inOrder(files: GgufFile[]): ShardTensor[] {
   const tensors = files.flatMap((file, shard) =>
     file.tensors.map((tensor) => ({ ...tensor, shard })),
   )
-  // One file that was made of several may still say how they stood.
-  const order = files.length > 1 && files[0]!.metadata.get(splitKeys.order)
+  // One file that upstream's quantiser made of several still says how they stood, and no longer that it is a shard.
+  const order = files[0]!.metadata.has(splitKeys.count) && files[0]!.metadata.get(splitKeys.order)
   if (!(order instanceof GgufArray)) return tensors
   const ordered = new Map([...order].map((place, i) => [place, tensors[i]]))
   const placed = tensors.map((_, place) => ordered.get(place))

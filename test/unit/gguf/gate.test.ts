@@ -129,10 +129,6 @@ describe('models that would make native code abort', () => {
     ['(12) a begin token outside the vocabulary', { 'tokenizer.ggml.bos_token_id': 99999 }],
     ['token types of another length', { 'tokenizer.ggml.token_type': [1, 2, 3] }],
     [
-      'the same token twice',
-      { 'tokenizer.ggml.tokens': tokens.map((token, i) => (i === 300 ? tokens[5]! : token)) },
-    ],
-    [
       '(12) a malformed byte token',
       {
         'tokenizer.ggml.tokens': tokens.map((token, i) => (i === 300 ? '<0x-1>' : token)),
@@ -183,7 +179,7 @@ describe('models that would make native code abort', () => {
       })
       const text = readFileSync(path, 'latin1').replaceAll('aaa\x7faaa\x7f', 'aaa\xfeaaa\xfe')
       writeFileSync(path, text, 'latin1')
-      return checkModelFile(path)
+      return checkModelFile(path, { duplicateTokens: true })
     }
     const types = [...colliding.map(() => 1), 1, 6]
     await check('colliding', ['x', '<0x41>'], types)
@@ -231,6 +227,16 @@ describe('models that would make native code abort', () => {
       loadModel(variant('nul', { 'tokenizer.ggml.tokens': changed })),
     )
     expect(error.message).toContain('GGML_ASSERT')
+  })
+
+  it('the same token twice: found by the gate where it is asked to, else an error of the load', async () => {
+    const path = variant('twice-the-same', {
+      'tokenizer.ggml.tokens': tokens.map((token, i) => (i === 300 ? tokens[5]! : token)),
+    })
+    await expectCode('ERR_MODEL_FORMAT', () => checkModelFile(path, { duplicateTokens: true }))
+    await expectCode(process.platform === 'win32' ? 'ERR_MODEL_FORMAT' : 'ERR_MODEL_LOAD', () =>
+      loadModel(path),
+    )
   })
 
   it('a shard whose sibling is missing', async () => {
