@@ -101,6 +101,13 @@ const copy = (value) => structuredClone(value)
 function distort(args, random) {
   const i = random.below(args.length)
   const argument = args[i]
+  const others = args.filter((other) => other?.kind === 'tensor')
+  if (argument?.kind === 'tensor' && others.length > 1 && random.chance(0.05)) {
+    const other = random.of(others)
+    other.shared ??= {}
+    args[i] = other // the same tensor twice
+    return
+  }
   if (typeof argument === 'number') {
     args[i] = random.chance(0.5) ? random.of(numbers) : argument + random.below(5) - 2
   } else if (typeof argument === 'boolean') args[i] = !argument
@@ -207,6 +214,7 @@ function build(context, value, random, leaves) {
     default:
   }
   const { type, shape, layout } = value
+  if (value.shared?.tensor) return value.shared.tensor
   if (layout === 'permuted') {
     const padded = [...shape, 1, 1, 1].slice(0, 4)
     const source = context.tensor(
@@ -232,6 +240,7 @@ function build(context, value, random, leaves) {
   const tensor = context.tensor(type, shape)
   fill(tensor, value, random)
   leaves.push(tensor)
+  if (value.shared) value.shared.tensor = tensor
   return tensor
 }
 
@@ -243,7 +252,12 @@ async function run(seed, index) {
   if (index >= examples.length) {
     for (let n = random.of([0, 1, 1, 1, 1, 2, 2, 3]); n > 0; n--) distort(args, random)
   }
-  if (options.show) console.log(index, method, JSON.stringify(args))
+  if (options.show)
+    console.log(
+      index,
+      method,
+      JSON.stringify(args, (key, value) => (key === 'shared' ? true : value)),
+    )
   const context = new ggml.Context({ memSize: random.chance(0.05) ? 2 ** 16 : 2 ** 24 })
   try {
     const leaves = []

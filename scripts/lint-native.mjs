@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { buildFolder } from './native.mjs'
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
-const rooms = ['native/base', 'native/engine', 'native/binding', 'test/native']
+const rooms = ['native/base', 'native/engine', 'native/tensor', 'native/binding', 'test/native']
 const list = (room) =>
   readdirSync(join(root, room))
     .filter((name) => /\.(h|cpp)$/.test(name))

@@ -12,7 +12,10 @@ export interface GraphOptions {
 }
 
 export interface ComputeOptions {
-  /** Threads of the CPU that compute, 1 … 512. Default: its physical cores, or one where the operations are too small to be shared. */
+  /**
+   * Threads of the CPU that compute, 1 … 512; no more are started than there are processors. Default: its physical cores, or one where the
+   * operations are too small to be shared.
+   */
   threads?: number
   /** Stops between two operations; the promise rejects with `ERR_ABORTED`. */
   signal?: AbortSignal

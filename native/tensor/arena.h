@@ -25,6 +25,8 @@ class Arena {
 
   ggml_backend_dev_t device() const { return device_; }
   ggml_backend_t backend();  // made when first asked for
+  // After an exception out of it: ggml's CPU backend frees its work buffer before it allocates a larger one, and would free it again.
+  void AbandonBackend() { (void)backend_.release(); }
   bool Holds(const ggml_tensor* tensor) const { return tensor->buffer == buffer_.get(); }
   size_t size() const { return size_; }
   size_t used() const { return used_ + headers_; }

@@ -175,7 +175,7 @@ void CheckGradients(const std::vector<ggml_tensor*>& nodes) {
         if (first && (node->view_offs > INT32_MAX || !HasRows(node))) Refuse(node, "an offset of less than 2 GB");
         break;
       case GGML_OP_MUL_MAT:
-        if (first && (a->ne[3] != b->ne[3] || (a->ne[2] != b->ne[2] && b->ne[3] != 1)))
+        if (first && b && (a->ne[3] != b->ne[3] || (a->ne[2] != b->ne[2] && b->ne[3] != 1)))
           Refuse(node, "no broadcasting of the fourth dimension");
         break;
       case GGML_OP_GET_ROWS:

@@ -99,6 +99,7 @@ void Graph::Backward() {
       [&](const ggml_tensor* node) { CheckNode(call, node); });
   // Found now, before anybody sees the graph change.
   std::vector<ggml_tensor*> found;
+  found.reserve(size_t(ggml_graph_n_nodes(graph)));
   for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) found.push_back(ggml_graph_node(graph, i));
   if (members_.size() + found.size() > limit_) {
     throw Error(ErrorCode::kGraphFull, "Expected at most " + std::to_string(limit_) +
@@ -152,11 +153,14 @@ void Graph::Prepare() {
   }
 }
 
-int Graph::ChooseThreads() const {
+// More threads than there are processors only wait for each other.
+int Graph::ChooseThreads(int wanted) const {
+  if (wanted > 0) return std::min(wanted, std::max(GetCpuTopology().logical, 1));
   double work = 0;
   for (const ggml_tensor* node : nodes_) {
     const bool product = node->op == GGML_OP_MUL_MAT || node->op == GGML_OP_MUL_MAT_ID || node->op == GGML_OP_OUT_PROD;
-    work += double(ggml_nelements(node)) * double(product ? node->src[0]->ne[node->op == GGML_OP_OUT_PROD ? 1 : 0] : 1);
+    const int summed = node->op == GGML_OP_OUT_PROD ? 1 : 0;
+    work += double(ggml_nelements(node)) * (product ? double(node->src[0]->ne[summed]) : 1);
   }
   if (work < kSharedWork * double(nodes_.size())) return 1;
   return std::clamp(GetCpuTopology().physical, 1, GGML_MAX_N_THREADS);
@@ -166,21 +170,26 @@ void Graph::Compute(int threads, const std::atomic<bool>& abort, const std::func
   Arena& arena = context_->computing();
   ggml_backend_t backend = arena.backend();
   Run run{abort, report, 0, nodes_.size() + 1};
-  if (auto set = BackendFunction<ggml_backend_set_n_threads_t>(arena.device(), "ggml_backend_set_n_threads")) {
-    set(backend, threads > 0 ? threads : ChooseThreads());
-  }
+  const auto set_threads = BackendFunction<ggml_backend_set_n_threads_t>(arena.device(), "ggml_backend_set_n_threads");
+  if (set_threads) set_threads(backend, ChooseThreads(threads));
   const auto set_abort =
       BackendFunction<ggml_backend_set_abort_callback_t>(arena.device(), "ggml_backend_set_abort_callback");
   if (set_abort) set_abort(backend, Step, &run);
-  for (const Piece& piece : pieces_) {
-    if (piece.looked_at) CheckValues(piece.looked_at);
-    const ggml_status status = abort ? GGML_STATUS_ABORTED : ggml_backend_graph_compute(backend, piece.graph);
-    if (status == GGML_STATUS_ABORTED || abort) throw Error(ErrorCode::kAborted, "Computing was aborted");
-    if (status != GGML_STATUS_SUCCESS) {
-      throw Error(ErrorCode::kGraphFailed, std::string(ggml_backend_dev_name(arena.device())) +
-                                               " failed to compute: " + ggml_status_to_string(status));
-    }
+  try {
+    for (const Piece& piece : pieces_) ComputePiece(piece, backend, abort);
+  } catch (const std::bad_alloc&) {
+    arena.AbandonBackend();
+    throw Error(ErrorCode::kTensorMemory, "There is not enough memory for what the device needs beside the tensors");
   }
+}
+
+void Graph::ComputePiece(const Piece& piece, ggml_backend_t backend, const std::atomic<bool>& abort) {
+  if (piece.looked_at) CheckValues(piece.looked_at);
+  const ggml_status status = abort ? GGML_STATUS_ABORTED : ggml_backend_graph_compute(backend, piece.graph);
+  if (status == GGML_STATUS_ABORTED || abort) throw Error(ErrorCode::kAborted, "Computing was aborted");
+  if (status == GGML_STATUS_SUCCESS) return;
+  throw Error(ErrorCode::kGraphFailed,
+              std::string(ggml_backend_name(backend)) + " failed to compute: " + ggml_status_to_string(status));
 }
 
 }  // namespace sotto

@@ -2,6 +2,7 @@
 // node that has to be looked at first (value-rules.h).
 #pragma once
 
+#include <ggml-backend.h>
 #include <ggml.h>
 
 #include <atomic>
@@ -35,7 +36,7 @@ class Graph {
   // On the JavaScript thread, before Compute: what that needs is made here.
   void Prepare();
   // On any one thread, after Prepare. `threads`: 0 for as many as there are cores, or one where the nodes are too small to be shared. `report`:
-  // how much is done, 0 … 1, after each node. Throws Error(kAborted, kGraphFailed, kTensorValue).
+  // how much is done, 0 … 1, after each node. Throws Error(kAborted, kGraphFailed, kTensorMemory, kTensorValue).
   void Compute(int threads, const std::atomic<bool>& abort, const std::function<void(float)>& report);
 
  private:
@@ -44,7 +45,8 @@ class Graph {
     const ggml_tensor* looked_at;  // before it is computed; null for none
   };
   void Add(ggml_tensor* tensor);
-  int ChooseThreads() const;
+  int ChooseThreads(int wanted) const;
+  static void ComputePiece(const Piece& piece, ggml_backend_t backend, const std::atomic<bool>& abort);
 
   std::shared_ptr<TensorContext> context_;  // outlives the pieces, which lie in its arena
   size_t limit_;

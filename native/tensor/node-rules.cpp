@@ -149,6 +149,9 @@ void MultiplyById(const Call& call, T node) {
   call.Type(CanBeRead(a->type) && IsF32(b), "weights of a type that can be multiplied with, and b of type F32");
   call.Shape(HasRows(a) && HasRows(b), "the rows of as and b to be contiguous (see cont)");
   call.Shape(HasRows(ids), "the rows of ids to be contiguous");
+  // ggml has a row of the work buffer for every expert and every id.
+  call.Shape(double(a->ne[2]) * double(ggml_nelements(ids)) <= double(INT32_MAX),
+             "fewer than 2^31 pairs of an expert and an id");
 }
 
 void OuterProduct(const Call& call, T node) {
@@ -346,9 +349,23 @@ void Pool(const Call& call, T node) {
   AllDense(call, node);
 }
 
+// ggml's loops count elements in ints; only weights are told apart by rows.
+void CheckCounts(const Call& call, T node) {
+  const bool weights = node->op == GGML_OP_NONE || node->op == GGML_OP_VIEW || node->op == GGML_OP_RESHAPE ||
+                       node->op == GGML_OP_PERMUTE || node->op == GGML_OP_TRANSPOSE;
+  if (weights) return;
+  const bool by_rows = node->op == GGML_OP_MUL_MAT || node->op == GGML_OP_MUL_MAT_ID || node->op == GGML_OP_GET_ROWS;
+  bool fits = ggml_nelements(node) <= INT32_MAX;
+  for (int i = by_rows ? 1 : 0; i < GGML_MAX_SRC; ++i) {
+    fits = fits && (!node->src[i] || ggml_nelements(node->src[i]) <= INT32_MAX);
+  }
+  call.Shape(fits, "tensors of at most 2^31 - 1 elements");
+}
+
 }  // namespace
 
 void CheckNode(const Call& call, const ggml_tensor* node) {
+  CheckCounts(call, node);
   T a = node->src[0], b = node->src[1];
   switch (node->op) {
     case GGML_OP_NONE:

@@ -58,15 +58,15 @@ void View(const Call& call, int dimensions) {
   const double elements = Elements(call, 1, dimensions);
   call.Shape(Divides(block, call.integer(1)), "rows of whole blocks");
   const size_t strides = 1 + dimensions, offset = strides + dimensions - 1;
-  double stride = double(unit), extent = double(call.integer(1) / block) * double(unit), end = extent;
+  const int64_t row = call.integer(1) / block * unit;
+  double extent = double(row), end = extent;
   for (int i = 1; i < dimensions; ++i) {
-    const int64_t bytes = call.integer(strides + i - 1), length = call.integer(1 + i);
+    const int64_t bytes = call.integer(strides + size_t(i) - 1), length = call.integer(size_t(i) + 1);
     call.Shape(Divides(unit, bytes), "strides of whole blocks of the type");
     // Rows that overlap would be written by two threads at once.
     call.Shape(double(bytes) >= extent, "strides of at least what they step over");
-    stride = double(bytes);
-    end += double(length - 1) * stride;
-    extent = stride * double(length);
+    end += double(length - 1) * double(bytes);
+    extent = double(bytes) * double(length);
   }
   call.Shape(Divides(unit, call.integer(offset)), "an offset of whole blocks of the type");
   const double room = double(ggml_nbytes(a)) - double(call.integer(offset));
@@ -689,6 +689,9 @@ void StateScan(const Call& call) {
              "state, heads], "
              "B and C [state, groups, tokens, batch] and ids [batch]");
   call.Range(7, 1, kMostSteps);
+  const double states =
+      double(call.integer(7)) * double(s->ne[0]) * double(s->ne[1]) * double(s->ne[2]) * double(ids->ne[0]);
+  call.Shape(states + double(ggml_nelements(x)) <= double(INT32_MAX), "a result of at most 2^31 - 1 elements");
   call.Shape(a->ne[0] == 1 || (a->ne[0] == s->ne[0] && call.integer(7) == 1),
              "A [1, heads], or A [state, heads] and K of 1");
 }
