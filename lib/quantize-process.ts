@@ -5,7 +5,7 @@ import { basename } from 'node:path'
 import { SottoError } from './errors.js'
 import { type ImportanceMatrix, readImatrix } from './gguf/imatrix.js'
 import { fromNative, native } from './native.js'
-import type { QuantizeReport, QuantizeRequest } from './quantize.js'
+import type { QuantizeReport, QuantizeRequest } from './quantize-child.js'
 import { resolveThreads } from './threads.js'
 
 let folder: string | undefined

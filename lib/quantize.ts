@@ -1,13 +1,10 @@
 // quantize.ts: a model in smaller weights. Upstream's quantiser cannot be stopped and ends its process over what it did not expect, so it
-// runs in a process of its own (quantize-process.ts): an abort kills that, and a crash there is an error here.
+// runs in a process of its own (quantize-child.ts): an abort kills that, and a crash there is an error here.
 
-import { fork } from 'node:child_process'
 import { existsSync, realpathSync, statSync } from 'node:fs'
 import { link, symlink } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { onAbort } from './abort.js'
-import { type ErrorCode, received, SottoError } from './errors.js'
+import { received, SottoError } from './errors.js'
 import type { CopyProgress } from './gguf/copy.js'
 import { tensorTypes } from './gguf/format.js'
 import { NewFolder } from './gguf/new-folder.js'
@@ -19,7 +16,6 @@ import {
 import { checkModelFiles, type ModelFiles, shardPath } from './gguf/shards.js'
 import { checkPaths } from './model.js'
 import { resolveModel } from './models/store.js'
-import type { NativeQuantizeOptions } from './native.js'
 import {
   abortSignal,
   callback,
@@ -30,6 +26,7 @@ import {
   type OptionRule,
   text,
 } from './options.js'
+import { quantizeInChild } from './quantize-child.js'
 
 export interface QuantizeOptions {
   /** Stops with `ERR_ABORTED`; what was written is removed. */
@@ -129,7 +126,7 @@ export async function quantizeModel(
   const folder = await NewFolder.create(target.paths[0]!)
   try {
     const first = await underUpstreamsNames(model, folder)
-    await inChild(
+    await quantizeInChild(
       {
         folder: folder.path,
         imatrix: options.imatrix,
@@ -263,75 +260,4 @@ async function checkWritten(files: string[], model: ModelFiles): Promise<void> {
     'ERR_QUANTIZE_FAILED',
     `Expected ${model.whole.tensors.length} tensors to be written, found ${whole.tensors.length}`,
   )
-}
-
-/** What the child is told; it sees to the rest. */
-export interface QuantizeRequest {
-  /** What it removes when this process is gone. */
-  folder: string
-  imatrix: string | undefined
-  threads: number | undefined
-  native: Omit<NativeQuantizeOptions, 'importance' | 'metadata' | 'threads'>
-}
-
-/** What it says. */
-export type QuantizeReport =
-  | { fraction: number }
-  | { done: true }
-  | { error: { code: ErrorCode; message: string } }
-
-// Beside this file as it is compiled, also when this file itself runs as TypeScript.
-const script = join(dirname(fileURLToPath(import.meta.url)), '..', 'dist', 'quantize-process.js')
-const mostSaid = 4096
-
-async function inChild(
-  request: QuantizeRequest,
-  signal: AbortSignal | undefined,
-  onProgress: (fraction: number) => void,
-): Promise<void> {
-  const child = fork(script, {
-    execArgv: [],
-    serialization: 'advanced',
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    env: { ...process.env, GGML_NO_BACKTRACE: '1' }, // or ggml would start a debugger
-  })
-  const kill = () => child.kill('SIGKILL')
-  const letGoOfSignal = onAbort(signal, kill)
-  let said = ''
-  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
-    said = (said + text).slice(-mostSaid)
-  })
-  let failure: { error: unknown } | undefined
-  let done = false
-  child.on('message', (report: QuantizeReport) => {
-    try {
-      if ('fraction' in report) onProgress(report.fraction)
-      else if ('done' in report) done = true
-      else failure ??= { error: new SottoError(report.error.code, report.error.message) }
-    } catch (error) {
-      failure ??= { error } // of onProgress
-      kill()
-    }
-  })
-  try {
-    const ended = new Promise<string>((settle) => {
-      child.on('error', (error) => settle(error.message))
-      child.on('close', (code, by) =>
-        settle(by ? `it was ended by ${by}` : `it ended with ${code}`),
-      )
-    })
-    child.send(request, () => {}) // a child that is gone is heard of by its end
-    const end = await ended
-    throwIfAborted(signal)
-    if (failure) throw failure.error
-    if (done) return onProgress(1) // the child's last word may have been lost
-    const last = said.trim().split('\n').slice(-3).join('; ')
-    throw new SottoError(
-      'ERR_QUANTIZE_FAILED',
-      `The quantiser's process did not finish, ${end}${last ? `: ${last}` : ''}`,
-    )
-  } finally {
-    letGoOfSignal()
-    kill()
-  }
 }

@@ -9,6 +9,7 @@ import { type CopyOptions, copyTensors } from './copy.js'
 import { checkModelFile } from './gate.js'
 import type { GgufEntry, TensorShape } from './head-writer.js'
 import { type LegacyModel, type LegacyTensor, readLegacy } from './legacy-reader.js'
+import { legacyTokenizer } from './legacy-tokenizer.js'
 
 export interface ConvertOptions extends CopyOptions {
   /** Tokens that the model was trained for, which the old header does not say. Default 2048, right for the first LLaMA; 4096 for the second. */
@@ -119,7 +120,7 @@ export function planConversion(
     })
   const { kvHeads, feedForward } = checkShapes(model, tensors, facts.kvHeads)
   return {
-    entries: [...metadata(model, facts, kvHeads, feedForward), ...tokenizer(model)],
+    entries: [...metadata(model, facts, kvHeads, feedForward), ...legacyTokenizer(model)],
     tensors,
   }
 }
@@ -275,67 +276,4 @@ function metadata(
     real('llama.attention.layer_norm_rms_epsilon', rmsEpsilon),
     ...(ropeBase === undefined ? [] : [real('llama.rope.freq_base', ropeBase)]),
   ]
-}
-
-const kinds = { normal: 1, unknown: 2, control: 3, byte: 6 } as const
-const ends = ['<unk>', '<s>', '</s>']
-const firstByte = 3
-const firstPiece = firstByte + 256
-
-// The old files have tokens as the text that they stand for: a byte as that byte, a space as a space.
-function tokenizer({ tokens, scores }: LegacyModel): (GgufEntry | Uint8Array)[] {
-  if (tokens.length <= ends.length)
-    throw legacy(`Expected more than ${ends.length} tokens, received ${tokens.length}`)
-  const types: number[] = []
-  const texts = tokens.map((token, i) => {
-    const byte = i >= firstByte && i < firstPiece && token.length === 1
-    types.push(
-      i === 0
-        ? kinds.unknown
-        : i < ends.length || token.length === 0
-          ? kinds.control
-          : byte
-            ? kinds.byte
-            : kinds.normal,
-    )
-    if (i < ends.length) return Buffer.from(ends[i]!)
-    if (byte) return Buffer.from(`<0x${token[0]!.toString(16).toUpperCase().padStart(2, '0')}>`)
-    return Buffer.from(
-      Buffer.from(token).toString('latin1').replaceAll(' ', '\xe2\x96\x81'),
-      'latin1',
-    )
-  })
-  return [
-    { key: 'tokenizer.ggml.model', type: 'string', value: 'llama' },
-    { key: 'tokenizer.ggml.pre', type: 'string', value: 'default' },
-    stringsEntry('tokenizer.ggml.tokens', texts),
-    {
-      key: 'tokenizer.ggml.scores',
-      type: 'float32',
-      // The first format had none; those of LLaMA's vocabulary count down from its first piece.
-      value: scores ? [...scores] : tokens.map((_, i) => Math.min(0, firstPiece - i)),
-    },
-    { key: 'tokenizer.ggml.token_type', type: 'int32', value: types },
-    { key: 'tokenizer.ggml.unknown_token_id', type: 'uint32', value: 0 },
-    { key: 'tokenizer.ggml.bos_token_id', type: 'uint32', value: 1 },
-    { key: 'tokenizer.ggml.eos_token_id', type: 'uint32', value: 2 },
-  ]
-}
-
-// As bytes: a token need not be whole characters, which a string would not survive.
-function stringsEntry(key: string, texts: Buffer[]): Uint8Array {
-  const numbers = (...values: [bits: 32 | 64, value: number][]) =>
-    Buffer.concat(
-      values.map(([bits, value]) => {
-        const bytes = Buffer.alloc(bits / 8)
-        bytes.writeUInt32LE(value)
-        return bytes
-      }),
-    )
-  return Buffer.concat([
-    numbers([64, key.length]),
-    Buffer.from(key),
-    numbers([32, 9], [32, 8], [64, texts.length]), // an array of strings
-    ...texts.flatMap((text) => [numbers([64, text.length]), text]),
-  ])
 }

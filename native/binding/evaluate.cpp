@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "binding/abort-flag.h"
 #include "binding/args.h"
@@ -58,6 +59,11 @@ Napi::Value EvaluateText(const Napi::CallbackInfo& info) {
   if (!info[4].IsUndefined()) on_progress = ReadFunction(info[4], "onProgress");
   const std::shared_ptr<std::atomic<bool>> abort = AbortFlag::FlagOf(info[5]);
 
+  // Collected meanwhile, a model would be closed.
+  const auto held = std::make_shared<std::vector<Napi::ObjectReference>>();
+  for (const size_t i : {0, 1}) {
+    if (info[i].IsObject()) held->push_back(Napi::Persistent(info[i].As<Napi::Object>()));
+  }
   const std::shared_ptr<ProgressPipe> progress = ProgressPipe::Create(env, on_progress, abort);
   Environment::Of(env).reaper().AddLoad(abort);
   const auto found = std::make_shared<Evaluation>();
@@ -84,7 +90,10 @@ Napi::Value EvaluateText(const Napi::CallbackInfo& info) {
           return nullptr;
         }
       },
-      [=](bool) { progress->Close(); });
+      [=](bool) {
+        progress->Close();
+        held->clear();
+      });
 }
 
 }  // namespace

@@ -152,6 +152,28 @@ describe('what cannot be measured', () => {
   })
 })
 
+it('a model that nobody holds but the measurement lives until it ends', async () => {
+  const dist = (file: string) => JSON.stringify(new URL(`../../dist/${file}`, import.meta.url).href)
+  const outcome = await runScript(
+    `const { native } = await import(${dist('native.js')})
+     const { nativeOf } = await import(${dist('model.js')})
+     const threads = { generation: 1, prompt: 1, affinity: [], priority: 0, poll: 50 }
+     const begin = async () => {
+       const model = await sotto.loadModel(${JSON.stringify(tiny)}, { threads: 1 })
+       const options = { contextSize: 64, chunks: 0, threads }
+       const flag = new (native().AbortFlag)()
+       return native().evaluate(nativeOf(model), undefined, ${JSON.stringify(text)}.repeat(4), options, undefined, flag)
+     }
+     const work = begin()
+     const collecting = setInterval(() => gc(), 5)
+     const { perplexity } = await work
+     clearInterval(collecting)
+     console.log(perplexity.value > 1)`,
+    { flags: ['--expose-gc'] },
+  )
+  expect(outcome).toMatchObject({ code: 0, stdout: 'true\n' })
+})
+
 describe('a measurement ends early', () => {
   const long = text.repeat(30)
 
