@@ -12,7 +12,7 @@ import { writeTables } from './table.mjs'
 const quickTrials = ['speed', 'batch', 'streams', 'load', 'contention', 'cache', 'speculation']
 const fullTrials = [
   ...quickTrials,
-  ...['prompt', 'generation', 'widths', 'prefix', 'pinned'],
+  ...['prompt', 'generation', 'widths', 'prefix', 'pinned', 'restore'],
   ...['undisturbed', 'latency', 'embed', 'start', 'micro', 'shards', 'quality', 'integrity'],
 ]
 

@@ -155,7 +155,7 @@ function others() {
 }
 
 const insideTrials = [
-  ...['undisturbed', 'latency', 'prefix', 'pinned', 'embed', 'start', 'integrity'],
+  ...['undisturbed', 'latency', 'prefix', 'pinned', 'restore', 'embed', 'start', 'integrity'],
 ]
 
 function inside() {
@@ -169,6 +169,8 @@ function inside() {
       const share = of('sharedFirstTokenMs') / of('firstTokenMs')
       return percent(Number.isNaN(share) ? undefined : share)
     })
+  const restored = (file, column, format) =>
+    shapes((model) => shown(whole('restore', { model, file }, column), format))
   const latency = (column) => shown(whole('latency', {}, column), (v) => `${v.toFixed(1)} ms`)
   const half = (column) =>
     shown(whole('undisturbed', { condition: '4,000 tokens' }, column), (v) => `${v.toFixed(0)} µs`)
@@ -210,6 +212,20 @@ function inside() {
     [
       'load with `verify: true`, the digest being remembered, of a load without',
       [times(whole('integrity', { driver: 'remembered' }, 'loadMsOfPeer'))],
+    ],
+    [
+      'the next turn of a conversation of 2,000 tokens: reading it from an encrypted file, of computing it',
+      restored('encrypted', 'restoreOfComputed', (v) => `${(v * 100).toFixed(1)} %`),
+    ],
+    [
+      'the same of a plain file',
+      restored('plain', 'restoreOfComputed', (v) => `${(v * 100).toFixed(1)} %`),
+    ],
+    [
+      'its first token: in memory, out of an encrypted file, computed',
+      ['keptMs', 'restoredMs', 'computedMs'].flatMap((column) =>
+        restored('encrypted', column, (v) => `${v.toFixed(0)} ms`),
+      ),
     ],
     [
       'all-MiniLM-L6-v2, texts a second: sotto; llama-server, node-llama-cpp, transformers.js (int8 ONNX)',

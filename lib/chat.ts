@@ -1,6 +1,7 @@
 // chat.ts: a conversation: its messages, and the answers that are added to them. Templates, tool calls and reasoning are
 // upstream's formats; this file keeps the history and nothing else.
 
+import type { AnswerFeed } from './answer-feed.js'
 import {
   type CompletionOptions,
   type GenerationOptions,
@@ -8,7 +9,7 @@ import {
   nativeGeneration,
 } from './completion.js'
 import { received, SottoError } from './errors.js'
-import type { NativeChatInput, NativeCompletion, NativeModel } from './native.js'
+import type { NativeChatInput, NativeCompletion } from './native.js'
 import {
   checkOptions,
   checkText,
@@ -19,7 +20,6 @@ import {
   text,
   toJson,
 } from './options.js'
-import type { RequestRouter } from './request-router.js'
 import { type ChatPart, type StreamResult, TokenStream, type ToolCall } from './token-stream.js'
 
 /** One message of a conversation. */
@@ -202,6 +202,13 @@ export function nativeChat(
   return { ...request, chat: nativeChatInput(messages, options) }
 }
 
+/** @internal Sends a request to whichever model it is for. Throws what can be said at once. */
+export type StartAnswer = (
+  request: Omit<NativeCompletion, 'id'>,
+  signal: AbortSignal | undefined,
+  onEnd?: (result: StreamResult | undefined) => void,
+) => AnswerFeed
+
 /** @internal */
 export function checkAnswerOptions(options: unknown): Partial<ChatAnswerOptions> {
   return checkOptions<ChatAnswerOptions>('options', options, answerRules)
@@ -219,14 +226,13 @@ export function checkAnswerOptions(options: unknown): Partial<ChatAnswerOptions>
  * ```
  */
 export class Chat {
-  readonly #native: () => NativeModel
-  readonly #router: RequestRouter
+  readonly #start: StartAnswer
   readonly #defaults: Partial<ChatAnswerOptions>
   #messages: ChatMessage[]
   #answering = false
 
   /** @internal */
-  constructor(native: () => NativeModel, router: RequestRouter, given: unknown) {
+  constructor(start: StartAnswer, given: unknown) {
     const { system, messages, ...defaults } = checkOptions<ChatOptions>('options', given, {
       ...answerRules,
       system: text(),
@@ -235,8 +241,7 @@ export class Chat {
         accepts: (value): value is ChatMessage[] => Array.isArray(value),
       },
     })
-    this.#native = native
-    this.#router = router
+    this.#start = start
     this.#defaults = defaults
     this.#messages = checkMessages('messages', messages ?? []).slice()
     if (system !== undefined)
@@ -266,16 +271,10 @@ export class Chat {
         : checkMessages('message', [message].flat())
     const merged = { ...this.#defaults, ...checkAnswerOptions(options) }
     const messages = [...this.#messages, ...added]
-    const native = this.#native()
     const request = nativeChat(messages, merged)
     this.#answering = true
     try {
-      const state = this.#router.startAnswer(
-        native,
-        merged.signal,
-        (id) => native.submit({ ...request, id }),
-        (result) => this.#ended(messages, result),
-      )
+      const state = this.#start(request, merged.signal, (result) => this.#ended(messages, result))
       return new TokenStream<ChatPart>(state)
     } catch (error) {
       this.#answering = false
@@ -301,6 +300,11 @@ export class Chat {
     this.#messages = [...messages, answer]
   }
 
+  /** @internal */
+  protected get defaults(): Partial<ChatAnswerOptions> {
+    return this.#defaults
+  }
+
   /** Forgets everything but a system message at the beginning. Errors: `ERR_CHAT_BUSY`, since the answer would come back. */
   reset(): void {
     this.#assertIdle()
@@ -310,7 +314,7 @@ export class Chat {
 
   /** A second conversation with the same past. Costs nothing until it goes on. */
   fork(): Chat {
-    const fork = new Chat(this.#native, this.#router, this.#defaults)
+    const fork = new Chat(this.#start, this.#defaults)
     fork.#messages = this.#messages.slice()
     return fork
   }

@@ -104,6 +104,7 @@ export function nativeGeneration(id: number, options: GenerationOptions): Native
     stop,
     logprobs: options.logprobs ?? -1,
     reusePrefix: options.reusePrefix ?? true,
+    context: 0,
     grammar: options.grammar ?? '',
     jsonSchema:
       schema === undefined

@@ -5,6 +5,7 @@
 export const errorCodes = {
   ERR_ABORTED: 'An AbortSignal stopped a load, a download or a job before it finished.',
   ERR_ADAPTER_INVALID: 'A LoRA adapter could not be read or does not fit the model.',
+  ERR_CACHE_CLOSED: 'The cache of conversations was closed before the call.',
   ERR_CHAT_BUSY: 'A chat was asked to go on while its last answer is still being written.',
   ERR_CONTEXT_FULL: 'The context window has no room: for another token, or for a prefix to pin.',
   ERR_DECODE_FAILED: 'The compute backend failed while processing a batch.',
@@ -45,6 +46,8 @@ export const errorCodes = {
   ERR_SCHEMA_INVALID: 'A JSON schema cannot be turned into a grammar.',
   ERR_SIGNATURE_INVALID: 'A manifest is not signed, or not by the owner of the key that was given.',
   ERR_SOURCE_INVALID: 'A model source is not one of the documented forms.',
+  ERR_STATE_INVALID:
+    'A saved conversation is damaged, or of another version, key, owner or model; it is computed again.',
   ERR_STREAM_LOCKED: 'A stream has a reader already; it can be read once.',
   ERR_TEMPLATE_INVALID: 'A chat template, its messages or its tools could not be applied.',
   ERR_TEMPLATE_MISSING: 'The model carries no chat template and none was given.',

@@ -14,6 +14,12 @@ export type { EmbeddingOptions, RankedDocument, RerankOptions } from './embeddin
 export { type ErrorCode, errorCodes, SottoError } from './errors.js'
 export { type CacheType, type LoadOptions, loadModel } from './load.js'
 export { type LogLevel, setLogLevel } from './log.js'
+export {
+  ContextCache,
+  type ContextCacheEvent,
+  type ContextCacheOptions,
+} from './manager/context-cache.js'
+export type { KeptChat } from './manager/kept-chat.js'
 export type { DetokenizeOptions, Model, ModelInfo, TokenizeOptions } from './model.js'
 export { type CatalogEntry, catalog } from './models/catalog.js'
 export { clearPacked, listPacked, type PackedFile } from './models/packed-cache.js'

@@ -10,6 +10,7 @@ import { checkModelFile } from './gguf/gate.js'
 import { checkModelFiles, type ModelFiles } from './gguf/shards.js'
 import { type SigningKey, signingKeyRule } from './gguf/signature.js'
 import { checkPaths, Model } from './model.js'
+import { filesOf, rememberOrigin } from './model-origin.js'
 import { type PackedPlace, packedPlace } from './models/packed-cache.js'
 import { resolveModel } from './models/store.js'
 import { fromNative, type NativeModelOptions, native } from './native.js'
@@ -248,6 +249,11 @@ export async function loadModel(
     threads: firstGuess,
   }
 
+  const origin = {
+    files: filesOf(files.paths, nativeOptions.adapters),
+    cacheType,
+    prefixCache: nativeOptions.prefixCache,
+  }
   const router = new RequestRouter()
   const abort = new (native().AbortFlag)()
   const letGoOfSignal = onAbort(options.signal, () => abort.abort())
@@ -311,6 +317,7 @@ export async function loadModel(
         setTimeout(() => void improve().catch(() => {}), 200).unref()
       }
     }
+    rememberOrigin(loaded, origin)
     return new Model(loaded, router, { ...info, path: files.paths[0]!, threads: inUse })
   } catch (error) {
     throw thrown ? thrown.error : fromNative(error)

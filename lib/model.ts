@@ -1,6 +1,7 @@
 // model.ts: a loaded model and everything one can ask of it. Checks and shapes live in the files named after them; this one
 // connects them with the native model.
 
+import type { AnswerFeed } from './answer-feed.js'
 import {
   Chat,
   type ChatAnswerOptions,
@@ -10,6 +11,7 @@ import {
   checkMessages,
   nativeChat,
   nativeChatInput,
+  type StartAnswer,
   type TemplateOptions,
   templateRules,
 } from './chat.js'
@@ -22,12 +24,17 @@ import {
   rerank,
 } from './embedding.js'
 import { received, SottoError } from './errors.js'
-import { fromNative, type NativeModel, type NativeModelInfo } from './native.js'
+import {
+  fromNative,
+  type NativeCompletion,
+  type NativeModel,
+  type NativeModelInfo,
+} from './native.js'
 import { type ChatCompletion, type Completion, toChatCompletion, toCompletion } from './openai.js'
 import { checkOptions, checkText, flag } from './options.js'
 import { type PinnedPrefix, type PinOptions, pin } from './pin.js'
 import type { RequestRouter } from './request-router.js'
-import { TokenStream } from './token-stream.js'
+import { type StreamResult, TokenStream } from './token-stream.js'
 
 /** What a model is; sizes in bytes, contexts and vocabulary in tokens, −1 for a token the model does not have. */
 export interface ModelInfo extends NativeModelInfo {
@@ -102,12 +109,9 @@ export class Model implements AsyncDisposable {
    * ```
    */
   complete(prompt: Prompt, options?: CompletionOptions): TokenStream {
-    const native = this.#open()
+    this.#open()
     const { signal, ...request } = nativeCompletion(0, prompt, options)
-    const state = this.#router.startAnswer(native, signal, (id) =>
-      native.submit({ ...request, id }),
-    )
-    return new TokenStream(state)
+    return new TokenStream(this.answer(request, signal))
   }
 
   /** Continues a text and resolves with an OpenAI-shaped `text_completion` object. */
@@ -118,7 +122,7 @@ export class Model implements AsyncDisposable {
   /** Starts a conversation. */
   chat(options?: ChatOptions): Chat {
     this.#open()
-    return new Chat(() => this.#open(), this.#router, options)
+    return new Chat((...request: Parameters<StartAnswer>) => this.answer(...request), options)
   }
 
   /**
@@ -148,12 +152,10 @@ export class Model implements AsyncDisposable {
     messages: ChatMessage[],
     options?: ChatAnswerOptions,
   ): Promise<ChatCompletion> {
-    const native = this.#open()
+    this.#open()
     const checked = checkAnswerOptions(options)
     const request = nativeChat(checkMessages('messages', messages), checked)
-    const state = this.#router.startAnswer(native, checked.signal, (id) =>
-      native.submit({ ...request, id }),
-    )
+    const state = this.answer(request, checked.signal)
     return toChatCompletion(this.#name(), await new TokenStream(state).result)
   }
 
@@ -243,6 +245,22 @@ export class Model implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  /** @internal Starts a request. */
+  answer(
+    request: Omit<NativeCompletion, 'id'>,
+    signal: AbortSignal | undefined,
+    onEnd?: (result: StreamResult | undefined) => void,
+  ): AnswerFeed {
+    const native = this.#open()
+    const submit = (id: number) => native.submit({ ...request, id })
+    return this.#router.startAnswer(native, signal, submit, onEnd)
+  }
+
+  /** @internal For what keeps conversations of this model. Throws when it is closed. */
+  get inside(): { native: NativeModel; router: RequestRouter } {
+    return { native: this.#open(), router: this.#router }
   }
 
   #name(): string {

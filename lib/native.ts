@@ -187,6 +187,8 @@ export interface NativeCompletion {
   stop: string[]
   logprobs: number
   reusePrefix: boolean
+  /** The conversation that this is a turn of; 0: none. */
+  context: number
   grammar: string
   jsonSchema: string
   speculation: NativeSpeculation | 'default'
@@ -242,7 +244,17 @@ export const NativeEventKind = {
   vectors: 4, // payload: { data: Float32Array, columns: number }
   done: 5, // payload: NativeResult
   failed: 6, // payload: { code: string, message: string }
+  context: 7, // payload: NativeContextNews; its id is a conversation's
 } as const
+
+/** What is kept of a conversation. */
+export interface NativeContextNews {
+  /** In the KV cache; 0: nothing. */
+  tokens: number
+  bytes: number
+  /** There was no room: it waits outside the cache, for its next turn or for `saveContext`. */
+  parked: boolean
+}
 
 /** All events of one or more steps, flat: [id, kind, payload, id, kind, payload, …]. One array a wake-up, no object a token. */
 export type NativeEvents = unknown[]
@@ -299,12 +311,29 @@ export interface NativeAbortFlag {
   abort(): void
 }
 
+/** A conversation outside the cache. */
+export interface NativeContextState {
+  tokens(): Int32Array
+  byteLength(): number
+  read(offset: number, into: Uint8Array): void
+  write(offset: number, bytes: Uint8Array): void
+  close(): void
+}
+
 export interface NativeModel {
   info(): NativeModelInfo
   submit(request: NativeCompletion): void
   embed(request: NativeEmbedding): void
   pin(request: NativePin): void
   unpin(id: number): void
+  expectContext(context: number, expected: boolean): void
+  dropContext(context: number, wipe: boolean): void
+  saveContext(
+    context: number,
+    evict: boolean,
+    wipe: boolean,
+  ): Promise<NativeContextState | undefined>
+  restoreContext(context: number, principal: string, state: NativeContextState): void
   cancel(id: number): void
   pause(id: number, paused: boolean): void
   tokenize(text: string, addSpecial: boolean, parseSpecial: boolean): Promise<Int32Array>
@@ -363,6 +392,7 @@ export interface NativeTensorContext {
 export interface NativeBinding {
   AbortFlag: new () => NativeAbortFlag
   TensorContext: new (memSize: number, device: string) => NativeTensorContext
+  ContextState: new (tokens: Int32Array, bytes: number) => NativeContextState
   Model: {
     load(
       options: NativeModelOptions,

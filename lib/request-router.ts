@@ -4,7 +4,12 @@
 import { nothingDone, type StreamResult } from './answer.js'
 import { AnswerFeed } from './answer-feed.js'
 import { SottoError } from './errors.js'
-import type { NativeEvents, NativeModel } from './native.js'
+import {
+  type NativeContextNews,
+  NativeEventKind,
+  type NativeEvents,
+  type NativeModel,
+} from './native.js'
 
 /** Hears the events of one request. */
 export interface EventTarget {
@@ -16,6 +21,8 @@ export interface EventTarget {
 export class RequestRouter {
   readonly #targets = new Map<number, EventTarget>()
   #nextId = 1
+  readonly #contexts = new Map<number, (news: NativeContextNews) => void>()
+  #nextContext = 1
   /** Called when the last request in flight has ended. */
   onIdle: (() => void) | undefined
 
@@ -27,6 +34,10 @@ export class RequestRouter {
   readonly onEvents = (events: NativeEvents): void => {
     for (let i = 0; i + 2 < events.length; i += 3) {
       const id = events[i] as number
+      if (events[i + 1] === NativeEventKind.context) {
+        this.#contexts.get(id)?.(events[i + 2] as NativeContextNews)
+        continue
+      }
       const target = this.#targets.get(id)
       if (!target) continue
       try {
@@ -39,6 +50,17 @@ export class RequestRouter {
       if (target.finished) this.#targets.delete(id)
     }
     if (this.#targets.size === 0) this.onIdle?.()
+  }
+
+  /** An id for a conversation that is kept. `onNews` must not hold the model. */
+  addContext(onNews: (news: NativeContextNews) => void): number {
+    const id = this.#nextContext++
+    this.#contexts.set(id, onNews)
+    return id
+  }
+
+  removeContext(id: number): void {
+    this.#contexts.delete(id)
   }
 
   /** Registers a request under a new id, then starts it. */

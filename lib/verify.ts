@@ -236,8 +236,8 @@ async function compare(expected: Expected[], options: VerifyOptions): Promise<Pi
   return files.map((file, i) => ({ ...file, name: expected[i]!.name }))
 }
 
-/** Digests of files, computed or remembered. */
-async function digestFiles(
+/** @internal Digests of files, computed or remembered. */
+export async function digestFiles(
   paths: string[],
   { cache, signal, onProgress }: VerifyOptions,
   onDigest: (index: number, sha256: string) => void = () => {},

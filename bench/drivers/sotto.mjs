@@ -8,6 +8,7 @@ import { memory, ofSteps, promptTokens, sentences } from './prompts.mjs'
 import { digest, verified } from './sotto-integrity.mjs'
 import { latency } from './sotto-latency.mjs'
 import { quality } from './sotto-quality.mjs'
+import { restore } from './sotto-restore.mjs'
 import { speculation } from './sotto-speculation.mjs'
 import { undisturbed } from './sotto-undisturbed.mjs'
 
@@ -190,6 +191,7 @@ export const tasks = {
   split,
   digest,
   verified,
+  restore,
   latency,
   undisturbed,
   speculation,

@@ -15,14 +15,15 @@ export class NewFile {
 
   private constructor(path: string, digest: boolean) {
     this.path = path
-    this.#partial = `${path}.${randomUUID().slice(0, 8)}.partial`
+    // Whoever finds it can tell whether its writer still lives.
+    this.#partial = `${path}.${process.pid}-${randomUUID().slice(0, 8)}.partial`
     this.#hash = digest ? createHash('sha256') : undefined
   }
 
-  /** `digest`: compute one on the way. */
-  static async create(path: string, { digest = false } = {}): Promise<NewFile> {
+  /** `digest`: compute one on the way. `mode`: who may read it, within the umask. */
+  static async create(path: string, { digest = false, mode = 0o666 } = {}): Promise<NewFile> {
     const file = new NewFile(path, digest)
-    file.#handle = await onDisk(() => open(file.#partial, 'wx'))
+    file.#handle = await onDisk(() => open(file.#partial, 'wx', mode))
     return file
   }
 

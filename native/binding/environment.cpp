@@ -1,6 +1,7 @@
 #include "binding/environment.h"
 
 #include "binding/abort-flag.h"
+#include "binding/context-state-wrap.h"
 #include "binding/evaluate.h"
 #include "binding/integrity.h"
 #include "binding/model-handle.h"
@@ -37,6 +38,9 @@ Environment::Environment(Napi::Env env, Napi::Object exports) : env_(env) {
   model_class_ = Napi::Persistent(model);
   tensor_class_ = Napi::Persistent(TensorWrap::Define(env));
   graph_class_ = Napi::Persistent(GraphWrap::Define(env));
+  const Napi::Function context_state = ContextStateWrap::Define(env);
+  context_state_class_ = Napi::Persistent(context_state);
+  exports.Set("ContextState", context_state);
   // shutdown(): void
   const auto shutdown = [](const Napi::CallbackInfo& info) -> Napi::Value {
     Of(info.Env()).reaper().CloseAll();

@@ -34,6 +34,7 @@ class Environment : public Napi::Addon<Environment> {
 
   static Environment& Of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
   Reaper& reaper() { return reaper_; }
+  Napi::FunctionReference& context_state_class() { return context_state_class_; }
   Napi::FunctionReference& model_class() { return model_class_; }
   Napi::FunctionReference& tensor_class() { return tensor_class_; }
   Napi::FunctionReference& graph_class() { return graph_class_; }
@@ -43,7 +44,7 @@ class Environment : public Napi::Addon<Environment> {
 
   Napi::Env env_;
   Reaper reaper_;
-  Napi::FunctionReference model_class_, tensor_class_, graph_class_;
+  Napi::FunctionReference model_class_, context_state_class_, tensor_class_, graph_class_;
 };
 
 }  // namespace sotto

@@ -18,6 +18,12 @@ napi_value Number(napi_env env, double number) {
   return value;
 }
 
+napi_value Boolean(napi_env env, bool flag) {
+  napi_value value = nullptr;
+  napi_get_boolean(env, flag, &value);
+  return value;
+}
+
 class ObjectBuilder {
  public:
   explicit ObjectBuilder(napi_env env) : env_(env) { napi_create_object(env, &object_); }
@@ -100,6 +106,12 @@ napi_value PayloadOf(napi_env env, const Event& event) {
           .Set("columns", double(event.columns))
           .get();
     case Event::Kind::kDone: return ResultOf(env, *event.result);
+    case Event::Kind::kContext:
+      return ObjectBuilder(env)
+          .Set("tokens", double(event.context.tokens))
+          .Set("bytes", double(event.context.bytes))
+          .Set("parked", Boolean(env, event.context.parked))
+          .get();
     case Event::Kind::kFailed:
       return ObjectBuilder(env).Set("code", std::string(ErrorCodeText(event.code))).Set("message", event.text).get();
   }

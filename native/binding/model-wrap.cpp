@@ -8,6 +8,7 @@
 #include "binding/abort-flag.h"
 #include "binding/args.h"
 #include "binding/backends.h"
+#include "binding/context-state-wrap.h"
 #include "binding/environment.h"
 #include "binding/job.h"
 #include "binding/progress.h"
@@ -97,6 +98,10 @@ Napi::Function ModelWrap::Define(Napi::Env env) {
                          Method<ModelWrap, &ModelWrap::Embed>("embed"),
                          Method<ModelWrap, &ModelWrap::Pin>("pin"),
                          Method<ModelWrap, &ModelWrap::Unpin>("unpin"),
+                         Method<ModelWrap, &ModelWrap::ExpectContext>("expectContext"),
+                         Method<ModelWrap, &ModelWrap::DropContext>("dropContext"),
+                         Method<ModelWrap, &ModelWrap::SaveContext>("saveContext"),
+                         Method<ModelWrap, &ModelWrap::RestoreContext>("restoreContext"),
                          Method<ModelWrap, &ModelWrap::Cancel>("cancel"),
                          Method<ModelWrap, &ModelWrap::Pause>("pause"),
                          Method<ModelWrap, &ModelWrap::Tokenize>("tokenize"),
@@ -223,6 +228,39 @@ Napi::Value ModelWrap::Pin(const Napi::CallbackInfo& info) {
 // unpin(id: number): void
 Napi::Value ModelWrap::Unpin(const Napi::CallbackInfo& info) {
   handle_->Unpin(ReadUnsigned(info[0], "id"));
+  return info.Env().Undefined();
+}
+
+// expectContext(context: number, expected: boolean): void
+Napi::Value ModelWrap::ExpectContext(const Napi::CallbackInfo& info) {
+  handle_->parts().scheduler->ExpectContext(ReadUnsigned(info[0], "context"), ReadBool(info[1], "expected"));
+  return info.Env().Undefined();
+}
+
+// dropContext(context: number, wipe: boolean): void
+Napi::Value ModelWrap::DropContext(const Napi::CallbackInfo& info) {
+  handle_->parts().scheduler->DropContext(ReadUnsigned(info[0], "context"), ReadBool(info[1], "wipe"));
+  return info.Env().Undefined();
+}
+
+// saveContext(context: number, evict: boolean, wipe: boolean): Promise<NativeContextState | undefined>
+Napi::Value ModelWrap::SaveContext(const Napi::CallbackInfo& info) {
+  ModelHandle::Parts parts = handle_->parts();
+  const ContextId context = ReadUnsigned(info[0], "context");
+  const bool evict = ReadBool(info[1], "evict"), wipe = ReadBool(info[2], "wipe");
+  auto state = std::make_shared<ContextStatePtr>();
+  return RunJob(
+      info.Env(), "sotto save",
+      [=, parts = std::move(parts)] { *state = parts.scheduler->SaveContext(context, evict, wipe); },
+      [=](napi_env env) -> napi_value {
+        return *state ? ContextStateWrap::New(env, std::move(*state)) : static_cast<napi_value>(nullptr);
+      });
+}
+
+// restoreContext(context: number, principal: string, state: NativeContextState): void
+Napi::Value ModelWrap::RestoreContext(const Napi::CallbackInfo& info) {
+  handle_->parts().scheduler->RestoreContext(ReadUnsigned(info[0], "context"), ReadString(info[1], "principal"),
+                                             ContextStateWrap::Take(info[2]));
   return info.Env().Undefined();
 }
 

@@ -27,6 +27,10 @@ class ModelWrap : public Napi::ObjectWrap<ModelWrap> {
   Napi::Value Embed(const Napi::CallbackInfo& info);
   Napi::Value Pin(const Napi::CallbackInfo& info);
   Napi::Value Unpin(const Napi::CallbackInfo& info);
+  Napi::Value ExpectContext(const Napi::CallbackInfo& info);
+  Napi::Value DropContext(const Napi::CallbackInfo& info);
+  Napi::Value SaveContext(const Napi::CallbackInfo& info);
+  Napi::Value RestoreContext(const Napi::CallbackInfo& info);
   Napi::Value Cancel(const Napi::CallbackInfo& info);
   Napi::Value Pause(const Napi::CallbackInfo& info);
   Napi::Value Tokenize(const Napi::CallbackInfo& info);

@@ -192,6 +192,7 @@ RequestOptions ReadCompletion(const Napi::Object& o) {
   completion.stop = ReadStrings(o.Get("stop"), "stop");
   completion.logprobs = IntField(o, "logprobs", -1);
   completion.reuse_prefix = BoolField(o, "reusePrefix");
+  completion.context = ReadUnsigned(o.Get("context"), "context");
   completion.grammar = StringField(o, "grammar");
   completion.json_schema = StringField(o, "jsonSchema");
   const std::string speculation = StringField(o, "speculation");

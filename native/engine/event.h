@@ -41,6 +41,13 @@ struct Result {
   int32_t tokens_accepted = 0;  // of these, what it said then
 };
 
+// What is kept of a conversation.
+struct ContextNews {
+  int32_t tokens = 0;   // in the KV cache; 0: nothing any more
+  uint64_t bytes = 0;   // of their keys and values
+  bool parked = false;  // there was no room: out of the cache, to be taken by Save
+};
+
 struct Event {
   enum class Kind : uint8_t {
     kText,       // text: the next piece of the answer, whole UTF-8 characters
@@ -50,6 +57,7 @@ struct Event {
     kVectors,    // vectors: rows × columns, embeddings or one score per row
     kDone,       // result
     kFailed,     // code, text: message
+    kContext,    // context, of the conversation `id`, which is of another count than requests
   };
 
   RequestId id = 0;
@@ -63,6 +71,7 @@ struct Event {
   std::vector<float> vectors;
   int32_t columns = 0;
   std::unique_ptr<Result> result;
+  ContextNews context;
 
   static Event Text(RequestId id, std::string text) {
     Event event;
@@ -76,6 +85,13 @@ struct Event {
     event.kind = Kind::kFailed;
     event.code = code;
     event.text = std::move(message);
+    return event;
+  }
+  static Event Context(uint32_t id, const ContextNews& news) {
+    Event event;
+    event.id = id;
+    event.kind = Kind::kContext;
+    event.context = news;
     return event;
   }
   static Event Done(RequestId id, Result result) {

@@ -11,7 +11,7 @@ int CommonPrefix(std::span<const int32_t> a, std::span<const int32_t> b) {
 }
 
 PrefixCache::PrefixCache(llama_memory_t memory, int ids, bool partial)
-    : memory_(memory), partial_(partial), entries_(ids) {}
+    : on_evict([](ContextId, int) {}), memory_(memory), partial_(partial), entries_(ids) {}
 
 RadixTree::Holders PrefixCache::Holders(Entry::State state, bool pin) const {
   RadixTree::Holders holders;
@@ -36,9 +36,19 @@ int PrefixCache::Lookup(const std::string& principal, std::span<const int32_t> t
   return std::max(own, LookupPinned(tokens));
 }
 
+int PrefixCache::LookupRunning(const std::string& principal, std::span<const int32_t> tokens) const {
+  const int pinned = LookupPinned(tokens);
+  const auto tree = trees_.find(principal);
+  if (tree == trees_.end()) return pinned;
+  const RadixTree::Match own = Find(tree->second, tokens);
+  const bool runs = own.length > 0 && entries_[own.holder].state == Entry::State::kRunning;
+  return std::max(runs ? own.length : 0, pinned);
+}
+
 int PrefixCache::LookupPinned(std::span<const int32_t> tokens) const { return Find(pinned_, tokens).length; }
 
-PrefixCache::Lease PrefixCache::Acquire(const std::string& principal, std::span<const int32_t> tokens, bool reuse) {
+PrefixCache::Lease PrefixCache::Acquire(const std::string& principal, std::span<const int32_t> tokens, bool reuse,
+                                        ContextId context) {
   Entry entry{Entry::State::kRunning, principal};
   if (!reuse) return Share({}, std::move(entry), tokens);
   const auto tree = trees_.find(principal);
@@ -47,7 +57,8 @@ PrefixCache::Lease PrefixCache::Acquire(const std::string& principal, std::span<
   if (pinned.length > own.length) return Share(pinned, std::move(entry), tokens);
   if (own.length > 0) {
     Entry& holder = entries_[own.holder];
-    if (holder.state == Entry::State::kIdle && tree->second.Length(own.holder) == own.length) {
+    const bool its_own = holder.context == 0 || holder.context == context;
+    if (its_own && holder.state == Entry::State::kIdle && tree->second.Length(own.holder) == own.length) {
       holder.state = Entry::State::kRunning;  // the next turn of a conversation takes its own sequence over
       return {own.holder, own.length};
     }
@@ -91,14 +102,43 @@ void PrefixCache::Extend(int id, std::span<const int32_t> tokens) {
   if (entry.shared) Tree(entry).Append(id, tokens);
 }
 
-void PrefixCache::Release(int id, bool keep) {
+bool PrefixCache::Release(int id, bool keep, ContextId context) {
   Entry& entry = entries_[id];
   if (!keep || entry.pin || !entry.shared || Tree(entry).Length(id) == 0) {
     Free(id);
-    return;
+    return false;
   }
+  // What the conversation had said before its history was changed.
+  if (const int former = OfContext(context); former >= 0) Free(former);
   entry.state = Entry::State::kIdle;
   entry.last_used = ++clock_;
+  entry.context = context;
+  return true;
+}
+
+int PrefixCache::OfContext(ContextId context) const {
+  if (context == 0) return -1;
+  for (size_t id = 0; id < entries_.size(); ++id) {
+    if (entries_[id].context == context && entries_[id].state == Entry::State::kIdle) return int(id);
+  }
+  return -1;
+}
+
+std::vector<int32_t> PrefixCache::Tokens(int id) const {
+  const auto tree = trees_.find(entries_[id].principal);
+  return tree == trees_.end() ? std::vector<int32_t>() : tree->second.Path(id);
+}
+
+int PrefixCache::AcquireEmpty() {
+  const int id = TakeFreeId();
+  if (id >= 0) entries_[id].state = Entry::State::kRunning;
+  return id;
+}
+
+void PrefixCache::Adopt(int id, const std::string& principal, std::span<const int32_t> tokens, ContextId context) {
+  entries_[id].principal = principal;
+  Extend(id, tokens);
+  Release(id, true, context);
 }
 
 void PrefixCache::Pin(int id) { entries_[id].state = Entry::State::kPinned; }
@@ -123,23 +163,31 @@ void PrefixCache::Unshare(int id) {
 }
 
 bool PrefixCache::EvictOne() {
-  Entry* oldest = nullptr;
+  Entry* first = nullptr;
   for (Entry& entry : entries_) {
     if (entry.state != Entry::State::kIdle) continue;
-    if (!oldest || entry.last_used < oldest->last_used) oldest = &entry;
+    const auto rank = [](const Entry& each) { return std::pair(each.context != 0, each.last_used); };
+    if (!first || rank(entry) < rank(*first)) first = &entry;
   }
-  if (!oldest) return false;
-  Free(int(oldest - entries_.data()));
+  if (!first) return false;
+  const int id = int(first - entries_.data());
+  if (first->context != 0) on_evict(first->context, id);
+  Free(id);
   return true;
 }
 
-int PrefixCache::RunningCells() const {
-  const RadixTree::Holders running = Holders(Entry::State::kRunning, false);
+int PrefixCache::RunningCells() const { return CountCells(Holders(Entry::State::kRunning, false)); }
+
+int PrefixCache::Cells() const {
+  return CountCells(Holders(Entry::State::kRunning, false) | Holders(Entry::State::kIdle, false));
+}
+
+int PrefixCache::CountCells(const RadixTree::Holders& holders) const {
   const RadixTree::Holders pins = Holders(Entry::State::kRunning, true) | Holders(Entry::State::kPinned, true);
   std::vector<int> pinned(RadixTree::kMaxHolders);
   for (size_t id = 0; id < entries_.size(); ++id) pinned[id] = entries_[id].pinned;
   int cells = pinned_.CountTokens(pins);
-  for (const auto& [principal, tree] : trees_) cells += tree.CountTokens(running, pinned);
+  for (const auto& [principal, tree] : trees_) cells += tree.CountTokens(holders, pinned);
   return cells;
 }
 

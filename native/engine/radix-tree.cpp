@@ -157,6 +157,19 @@ void RadixTree::Trim(Node* node) {
   for (auto& [token, grandchild] : node->children) grandchild->parent = node;
 }
 
+std::vector<int32_t> RadixTree::Path(int holder) const {
+  const Tail& tail = tails_[holder];
+  std::vector<int32_t> path(size_t(tail.length));
+  auto end = path.end();
+  int offset = tail.offset;
+  for (const Node* node = tail.node; node && node->parent; node = node->parent) {
+    end -= offset;
+    std::copy_n(node->edge.begin(), offset, end);
+    offset = int(node->parent->edge.size());
+  }
+  return path;
+}
+
 int RadixTree::Length(int holder) const { return tails_[holder].length; }
 bool RadixTree::empty() const { return root_->children.empty() && root_->tails.empty(); }
 

@@ -35,6 +35,7 @@ class RadixTree {
   void Append(int holder, std::span<const int32_t> tokens);
   void Remove(int holder);
   int Length(int holder) const;
+  std::vector<int32_t> Path(int holder) const;
   bool empty() const;
 
   // Tokens on the paths of `holders`, each shared one counted once: the KV cells they occupy. `skip`: of each holder, how

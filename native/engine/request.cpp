@@ -137,6 +137,7 @@ void PrepareCompletion(const Model& model, CompletionOptions&& options, Request&
   request.overflow = options.overflow;
   request.logprobs = options.logprobs;
   request.reuse_prefix = options.reuse_prefix;
+  request.context = options.context;
   request.speculation = options.speculation;
 }
 

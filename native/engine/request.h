@@ -50,6 +50,7 @@ struct CompletionOptions {
   std::vector<std::string> stop;
   int32_t logprobs = -1;  // -1: none; n ≥ 0: the chosen token and the n most likely
   bool reuse_prefix = true;
+  uint32_t context = 0;  // the conversation that this is a turn of, whose cells are kept for it; 0: none
   std::string grammar;                         // GBNF; exclusive with json_schema
   std::string json_schema;                     // JSON text
   std::optional<SpeculationMode> speculation;  // none: as the scheduler was told
@@ -91,6 +92,7 @@ struct Request {
   int32_t max_tokens = -1;
   bool ignore_eos = false;
   bool reuse_prefix = true;
+  uint32_t context = 0;
   bool pin = false;                       // `tokens` are to be computed and kept for everybody; nothing is generated
   std::vector<int32_t> preserved_tokens;  // control tokens that a chat parser must see as text
   Overflow overflow = Overflow::kError;

@@ -129,17 +129,21 @@ Scheduler::Loop::Admission Scheduler::Loop::TryAdmit(Sequence& sequence) {
   if (sequence.reused >= 0 && sequence.request->control->paused) return Admission::kNotNow;  // parked until it is read
   if (int(running_.size()) >= options_.sequences) return Admission::kNoRoom;
   const bool reuse = options_.prefix_cache && sequence.request->reuse_prefix;
+  const ContextId context = sequence.request->context;
+  if (const Admission admission = Unpark(sequence); admission != Admission::kAdmitted) return admission;
   const bool pin = sequence.request->pin;
   const int found = pin     ? cache_->LookupPinned(sequence.tokens)
                     : reuse ? cache_->Lookup(sequence.request->principal, sequence.tokens)
                             : 0;
   if (reuse && LeaderIsComing(sequence, found)) return Admission::kNotNow;
-  int cells = cache_->RunningCells() + int(sequence.tokens.size()) - found;
+  // What it shares with somebody who runs is counted there; what it finds otherwise is not.
+  const int shared = pin ? found : reuse ? cache_->LookupRunning(sequence.request->principal, sequence.tokens) : 0;
+  int cells = cache_->RunningCells() + int(sequence.tokens.size()) - shared;
   for (const SequencePtr& other : running_) cells += other->pending();
   if (!running_.empty() && cells > info_.context_size) return Admission::kNoRoom;
 
   const PrefixCache::Lease lease = pin ? cache_->AcquireToPin(sequence.tokens)
-                                       : cache_->Acquire(sequence.request->principal, sequence.tokens, reuse);
+                                       : cache_->Acquire(sequence.request->principal, sequence.tokens, reuse, context);
   if (lease.id < 0) return Admission::kNoRoom;
   sequence.id = lease.id;
   sequence.cached = lease.reused;
@@ -398,9 +402,7 @@ void Scheduler::Loop::Fail(Sequence& sequence, ErrorCode code, const std::string
 
 void Scheduler::Loop::Retire(Sequence& sequence) {
   if (draft_) draft_->Release(std::exchange(sequence.draft_slot, -1));
-  if (sequence.id < 0) return;
-  cache_->Release(sequence.id, options_.prefix_cache && sequence.request->reuse_prefix);
-  sequence.id = -1;
+  if (sequence.id >= 0) Release(sequence, options_.prefix_cache && sequence.request->reuse_prefix);
 }
 
 bool Scheduler::Loop::StepEmbeddings() {
@@ -422,7 +424,11 @@ void Scheduler::Loop::FailEverything(ErrorCode code, const std::string& message)
   running_.clear();
   waiting_.clear();
   if (cache_) {
-    while (cache_->EvictOne()) continue;  // after a failed step nobody knows what the cells hold
+    // After a failed step nobody knows what the cells hold.
+    const auto park = std::exchange(cache_->on_evict,
+                                    [this](ContextId context, int) { events_.push_back(Event::Context(context, {})); });
+    while (cache_->EvictOne()) continue;
+    cache_->on_evict = park;
     if (!pins_.empty()) Log(LogLevel::kWarn, "Pinned prefixes are lost: they will be computed with every prompt");
     cache_->UnpinAll();
     pins_.clear();

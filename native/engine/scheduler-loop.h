@@ -7,11 +7,14 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <thread>
 #include <variant>
 #include <vector>
 
 #include "base/mailbox.h"
+#include "engine/context-state.h"
 #include "engine/draft-model.h"
 #include "engine/embedder.h"
 #include "engine/handles.h"
@@ -19,6 +22,7 @@
 #include "engine/prompt-threads.h"
 #include "engine/scheduler.h"
 #include "engine/sequence.h"
+#include "engine/state-layout.h"
 #include "engine/step-planner.h"
 #include "engine/thread-governor.h"
 
@@ -34,6 +38,12 @@ class Scheduler::Loop {
   void SetThreads(const ThreadOptions& options) { mailbox_.Put(options); }
   void Unpin(RequestId id) { mailbox_.Put(UnpinCommand{id}); }
   double Measure(int threads, int tokens);
+  void ExpectContext(ContextId context, bool expected) { mailbox_.Put(ExpectCommand{context, expected}); }
+  void DropContext(ContextId context, bool wipe) { mailbox_.Put(DropCommand{context, wipe}); }
+  ContextStatePtr SaveContext(ContextId context, bool evict, bool wipe);
+  void RestoreContext(ContextId context, std::string principal, ContextStatePtr state) {
+    mailbox_.Put(RestoreCommand{context, {std::move(principal), std::move(state)}});
+  }
   void Close();
   const SchedulerInfo& info() const { return info_; }
 
@@ -46,8 +56,30 @@ class Scheduler::Loop {
   struct UnpinCommand {
     RequestId id;
   };
+  struct ExpectCommand {
+    ContextId context;
+    bool expected;
+  };
+  struct DropCommand {
+    ContextId context;
+    bool wipe;
+  };
+  struct SaveCommand {
+    ContextId context;
+    bool evict, wipe;
+    std::promise<ContextStatePtr> state;
+  };
+  struct Parked {
+    std::string principal;
+    ContextStatePtr state;
+  };
+  struct RestoreCommand {
+    ContextId context;
+    Parked parked;
+  };
   using RequestPtr = std::unique_ptr<Request>;
-  using Command = std::variant<RequestPtr, ThreadOptions, std::unique_ptr<MeasureCommand>, UnpinCommand>;
+  using Command = std::variant<RequestPtr, ThreadOptions, std::unique_ptr<MeasureCommand>, UnpinCommand, ExpectCommand,
+                               DropCommand, std::unique_ptr<SaveCommand>, RestoreCommand>;
 
   void Run();
   void Take(std::vector<Command>&& commands);
@@ -81,6 +113,18 @@ class Scheduler::Loop {
   void Do(UnpinCommand& command);
   bool FitsBesidePins(const Request& request);
   void Pin(Sequence& sequence);
+
+  // scheduler-contexts.cpp
+  void Do(ExpectCommand& command);
+  void Do(DropCommand& command);
+  void Do(std::unique_ptr<SaveCommand>& command);
+  void Do(RestoreCommand& command);
+  void Release(Sequence& sequence, bool keep);
+  void Park(ContextId context, int id);
+  Admission Unpark(const Sequence& sequence);
+  ContextStatePtr ReadState(int id);
+  bool WriteState(const Parked& parked, ContextId context);
+  void WipeFreeCells();
 
   // scheduler-threads.cpp
   void Do(ThreadOptions& options);
@@ -118,7 +162,10 @@ class Scheduler::Loop {
 
   std::list<SequencePtr> waiting_;
   std::vector<SequencePtr> running_;
-  std::map<RequestId, int> pins_;  // request that pinned → its id in the PrefixCache
+  std::map<ContextId, Parked> parked_;  // out of the cache, until their next turn or until somebody takes them
+  std::optional<StateLayout> layout_;   // of a sequence's state, once one was seen
+  std::set<ContextId> expected_;        // about to be restored: their requests wait
+  std::map<RequestId, int> pins_;       // request that pinned → its id in the PrefixCache
   uint64_t arrivals_ = 0;
   std::vector<Event> events_;                     // of this turn
   std::vector<const RequestControl*> abortable_;  // whose cancellation stops the batch that is being computed

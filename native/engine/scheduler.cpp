@@ -45,6 +45,7 @@ Scheduler::Loop::Loop(ModelPtr model, const SchedulerOptions& options, EventSink
     llama_memory_t memory = llama_get_memory(context_.get());
     const bool partial = !model_->info().recurrent && !model_->info().hybrid;
     cache_ = std::make_unique<PrefixCache>(memory, options_.sequences + options_.cached_sequences, partial);
+    cache_->on_evict = [this](ContextId context, int id) { Park(context, id); };
     info_.context_size = int32_t(llama_n_ctx(context_.get()));
     info_.batch_size = int32_t(llama_n_batch(context_.get()));
     info_.kv_bytes = KvBytes(model_->info(), options_, info_.context_size);
@@ -97,6 +98,17 @@ double Scheduler::Loop::Measure(int threads, int tokens) {
   }
 }
 
+ContextStatePtr Scheduler::Loop::SaveContext(ContextId context, bool evict, bool wipe) {
+  auto command = std::make_unique<SaveCommand>(SaveCommand{context, evict, wipe, {}});
+  std::future<ContextStatePtr> state = command->state.get_future();
+  if (!mailbox_.Put(std::move(command))) return nullptr;
+  try {
+    return state.get();
+  } catch (const std::future_error&) {
+    return nullptr;  // closed before its turn came
+  }
+}
+
 void Scheduler::Loop::Close() {
   std::call_once(closed_, [this] {
     closing_ = true;
@@ -120,6 +132,14 @@ void Scheduler::SetThreads(const ThreadOptions& options) { loop_->SetThreads(opt
 double Scheduler::Measure(int threads, int tokens) { return loop_->Measure(threads, tokens); }
 const SchedulerInfo& Scheduler::info() const { return loop_->info(); }
 void Scheduler::Unpin(RequestId id) { loop_->Unpin(id); }
+void Scheduler::ExpectContext(ContextId context, bool expected) { loop_->ExpectContext(context, expected); }
+void Scheduler::DropContext(ContextId context, bool wipe) { loop_->DropContext(context, wipe); }
+ContextStatePtr Scheduler::SaveContext(ContextId context, bool evict, bool wipe) {
+  return loop_->SaveContext(context, evict, wipe);
+}
+void Scheduler::RestoreContext(ContextId context, std::string principal, ContextStatePtr state) {
+  loop_->RestoreContext(context, std::move(principal), std::move(state));
+}
 void Scheduler::Close() { loop_->Close(); }
 
 }  // namespace sotto

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "engine/context-state.h"
 #include "engine/event.h"
 #include "engine/model.h"
 #include "engine/request.h"
@@ -60,6 +61,15 @@ class Scheduler {
   // Runs `tokens` single-token steps on a scratch sequence when idle and returns milliseconds per step, or a negative
   // number when the scheduler was busy or closing. Blocks the caller (a libuv job).
   double Measure(int threads, int tokens);
+  // Conversations are kept under the ids that their requests carry. Any thread.
+  // `expected`: its requests wait until it is restored, or not expected any more.
+  void ExpectContext(ContextId context, bool expected);
+  // Nothing of it is kept. `wipe`: zeros where its keys and values were, and in every other cell that nobody uses.
+  void DropContext(ContextId context, bool wipe);
+  // What is kept of it, when it does not run; null: nothing, or not what can be restored. Blocks the caller (a libuv job).
+  ContextStatePtr SaveContext(ContextId context, bool evict, bool wipe);
+  // Its next turn goes on with `state`; where that is not of this model, nothing else changes, and the turn computes everything.
+  void RestoreContext(ContextId context, std::string principal, ContextStatePtr state);
   const SchedulerInfo& info() const;
 
   // Cancel → drain → free. Idempotent, any thread; returns when the thread has ended and the context is freed.
