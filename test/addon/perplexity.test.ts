@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { copyFileSync, readFileSync, truncateSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest'
 import { compareModels, loadModel, type Model, measurePerplexity } from '../../lib/index.js'
 import { native } from '../../lib/native.js'
@@ -217,6 +217,19 @@ describe('a measurement ends early', () => {
     expect(ended).toBe(true)
     await expectCode('ERR_MODEL_CLOSED', () => measurePerplexity(own, text))
     await expectCode('ERR_MODEL_CLOSED', () => compareModels(model, own, text))
+  })
+
+  it('by a file that is cut while it is mapped, with ERR_MODEL_CHANGED', async () => {
+    const path = `${tiny}.cut`
+    copyFileSync(tiny, path)
+    await using own = await loadModel(path, { threads: 1, kernels: 'upstream' })
+    const error = await expectCode('ERR_MODEL_CHANGED', () =>
+      measurePerplexity(own, long, {
+        contextSize: 64,
+        onProgress: () => truncateSync(path, 4096),
+      }),
+    )
+    expect(error.message).toContain(path)
   })
 
   it.each(['process.exit(7)', "setImmediate(() => { throw new Error('deliberate') })"])(

@@ -1,4 +1,4 @@
-import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import {
   copyFileSync,
   mkdtempSync,
@@ -247,14 +247,22 @@ describe('quantizeModel leaves nothing and says why', () => {
     expect(files()).toEqual(before)
   })
 
-  const childOf = (pid: number | undefined) =>
-    Number(execFileSync('pgrep', ['-P', String(pid), '-f', 'quantize-process']))
+  // The quantiser among the processes that this one has started.
+  const child = () => {
+    const tasks = `/proc/${process.pid}/task`
+    const children = readdirSync(tasks).flatMap((task) =>
+      readFileSync(`${tasks}/${task}/children`, 'utf8').trim().split(' '),
+    )
+    const isIt = (pid: string) =>
+      pid !== '' && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('quantize-process')
+    return Number(children.find(isIt))
+  }
 
   it('a crash of the quantiser, which this process survives', async () => {
     const { message } = await refuse('ERR_QUANTIZE_FAILED', () =>
       quantizeModel(real, 'Q4_K_M', out, {
         allowRequantize: true,
-        onProgress: () => process.kill(childOf(process.pid), 'SIGABRT'),
+        onProgress: () => process.kill(child(), 'SIGABRT'),
       }),
     )
     expect(message).toMatch(/SIGABRT/)
