@@ -25,12 +25,14 @@ void Scheduler::Loop::Do(std::unique_ptr<MeasureCommand>& command) {
     const PrefixCache::Lease lease = cache_->Acquire({}, {}, false);
     if (lease.id >= 0) {
       const llama_token bos = llama_vocab_bos(model_->vocab());
-      const auto turn = pool_->Turn([this] { return closing_.load(); });
-      Clock::time_point start;
+      double total = 0;
       int done = 0;
       // The first steps are not counted: they build the graph, touch the weights, and say whether a crew can share the work.
       for (int i = 0; i < command->tokens + kUncounted && !closing_; ++i) {
-        if (i == kUncounted) start = Clock::now();
+        // A turn for each: the answers of another model wait for one step, not for all.
+        const auto turn = pool_->Turn([this] { return closing_.load(); });
+        if (!turn) break;
+        const auto start = Clock::now();
         UseThreads(command->threads, false);
         kernels_->Foreign();
         batch_->Clear();
@@ -38,9 +40,11 @@ void Scheduler::Loop::Do(std::unique_ptr<MeasureCommand>& command) {
         if (llama_decode(context_.get(), batch_->get()) != 0) break;
         llama_synchronize(context_.get());
         shareable_ = !kernels_->Foreign();
-        done = i - kUncounted + 1;
+        if (i < kUncounted) continue;
+        total += MillisecondsBetween(start, Clock::now());
+        ++done;
       }
-      if (done > 0) milliseconds = MillisecondsBetween(start, Clock::now()) / done;
+      if (done > 0) milliseconds = total / done;
       cache_->Release(lease.id, false);
     }
   }
