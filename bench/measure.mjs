@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { here } from './paths.mjs'
 
-const patienceMs = 10 * 60_000 // the slowest run of a machine of two cores takes three minutes
+const patience = 10 * 60_000 // the slowest run of a machine of two cores takes three minutes
 
 export function median(list) {
   const sorted = [...list].sort((a, b) => a - b)
@@ -16,7 +16,7 @@ export function median(list) {
 export const round = (value) => Number(value.toPrecision(4))
 
 /** One task of one driver. The outcome is numbers by name, or `{ skipped: why }` from a driver that cannot. */
-async function inFreshProcess({ driver, task, options, environment }) {
+async function inFreshProcess({ driver, task, options, environment, patienceMs = patience }) {
   const child = spawn(
     process.execPath,
     ['--expose-gc', join(here, 'child.mjs'), driver, task, JSON.stringify(options)],
@@ -51,7 +51,7 @@ async function inFreshProcess({ driver, task, options, environment }) {
 }
 
 /**
- * Runs `{ label, driver, task, options, environment, before }` in turn, `repeats` times around, so that a mood of the machine meets all of
+ * Runs `{ label, driver, task, options, environment, before, patienceMs }` in turn, `repeats` times around, so that a mood of the machine meets all of
  * them. What fails is said and left out: one peer that cannot run a model must not take the others' figures along.
  */
 export async function interleaved(runs, repeats) {

@@ -7,20 +7,23 @@ import { listModels } from '../dist/index.js'
 import { makeTinyModel } from '../scripts/make-tiny-model.mjs'
 import { here } from './paths.mjs'
 
-/** The file of `oneb Q4_0`, or of a model in the store by its name. */
+/** The file of `oneb Q4_0`, of `oneb Q4_0 2` with other random weights, or of a model in the store by its name. */
 export async function model(name) {
-  const [shape, type] = name.split(' ')
+  const [shape, type, seed] = name.split(' ')
   if (!type) {
     const stored = (await listModels()).find((known) => known.name === name)
     if (!stored) throw new Error(`Expected ${name} in the store: run npx sotto pull ${name}`)
     return describe(name, stored.path)
   }
   mkdirSync(join(here, 'models'), { recursive: true })
-  const path = join(here, 'models', `${shape}-${type}.gguf`)
+  const path = join(here, 'models', `${name.replaceAll(' ', '-')}.gguf`)
   if (!existsSync(path)) {
     console.error(`Making ${name} …`)
     // Under its name only when it is whole: 7 B take a minute, and somebody may stop it.
-    renameSync(makeTinyModel(`${path}.part`, { shape, type }), path)
+    renameSync(
+      makeTinyModel(`${path}.part`, { shape, type, ...(seed && { seed: Number(seed) }) }),
+      path,
+    )
   }
   return describe(name, path)
 }

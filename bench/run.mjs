@@ -14,6 +14,7 @@ const fullTrials = [
   ...quickTrials,
   ...['prompt', 'generation', 'widths', 'prefix', 'pinned', 'restore'],
   ...['undisturbed', 'latency', 'embed', 'start', 'micro', 'shards', 'quality', 'integrity'],
+  ...['swap', 'memory'],
 ]
 
 const { values } = parseArgs({

@@ -269,6 +269,53 @@ function quality() {
   )
 }
 
+function swaps() {
+  const rows = ['smol Q4_0', 'tiny F32'].map((model) => {
+    const of = (column) => figure('swap', { model }, column, false)
+    const each = (columns, format) => columns.map((column) => shown(of(column), format)).join('; ')
+    return [
+      model,
+      each(['swaps', 'answers'], (v) => v.toLocaleString('en')),
+      each(['lost', 'corrupt'], String),
+      each(
+        ['longestWaitQuietMs', 'longestWaitMs', 'longestWarmingMs'],
+        (v) => `${v.toFixed(0)} ms`,
+      ),
+      each(['growthKbASwap'], (v) => `${v.toFixed(1)} kB`),
+    ]
+  })
+  const measured = read('memory', false).rows
+  const estimates = [...new Set(measured.map(({ model }) => model))].map((model) => {
+    const its = measured.filter((row) => row.model === model)
+    const shares = its.map(({ estimatedOfUsed }) => estimatedOfUsed)
+    return [
+      model,
+      its.map(({ usedMb }) => `${usedMb.toFixed(0)} MB`).join(', '),
+      `${percent(Math.min(...shares))} … ${percent(Math.max(...shares))}`,
+    ]
+  })
+  return [
+    table(
+      [
+        'under 16 streams',
+        'swaps; answers',
+        'lost; wrong',
+        'longest wait of a stream without swaps; with them; of these the first token of the new model',
+        'growth a swap',
+      ],
+      rows,
+    ),
+    table(
+      [
+        'memory',
+        'resident, with several contexts, steps and types of the cache',
+        'estimated, of that',
+      ],
+      estimates.length > 0 ? estimates : [['–', '–', '–']],
+    ),
+  ].join('\n\n')
+}
+
 function plots() {
   const titles = {
     prompt: 'Prompts of 512 tokens',
@@ -306,6 +353,11 @@ export function writeTables() {
   const qualityMachine = about(['quality'], false)
   if (qualityMachine.length > 0)
     readme = filled(readme, 'bench quality', [qualityMachine.join(), quality()].join('\n\n'))
+  readme = filled(
+    readme,
+    'bench swap',
+    [about(['swap', 'memory'], false).join('\\\n'), swaps()].join('\n\n').trimStart(),
+  )
   writeFileSync(path, readme)
 }
 

@@ -35,6 +35,9 @@ interface Reader {
   reject(error: SottoError): void
 }
 
+/** What an answer does to its request while it runs. */
+export type RequestControl = Pick<NativeModel, 'cancel' | 'pause'>
+
 interface Settle {
   resolve(result: StreamResult): void
   reject(error: SottoError): void
@@ -45,7 +48,7 @@ const { text, reasoning, toolCall, logprobs, done, failed } = NativeEventKind
 /** @internal What native events do to one request. */
 export class AnswerFeed implements EventTarget {
   readonly #answer = new Answer()
-  #native: NativeModel | undefined
+  #native: RequestControl | undefined
   readonly #id: number
   readonly #letGoOfSignal: () => void
   #onEnd: ((result: StreamResult | undefined) => void) | undefined
@@ -67,7 +70,7 @@ export class AnswerFeed implements EventTarget {
 
   /** `onEnd` runs before any reader hears of the end. */
   constructor(
-    native: NativeModel,
+    native: RequestControl,
     id: number,
     signal: AbortSignal | undefined,
     onEnd?: (result: StreamResult | undefined) => void,

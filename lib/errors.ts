@@ -22,6 +22,7 @@ export const errorCodes = {
   ERR_INTERNAL: 'A fault in sotto itself. Please report it.',
   ERR_MANIFEST_INVALID:
     'A manifest is not what it should be, or its files are not what it says of them.',
+  ERR_MANAGER_CLOSED: 'The model manager was closed before or while the call ran.',
   ERR_MODEL_CHANGED:
     'A file of a loaded model was cut short or cannot be read any more where it is mapped.',
   ERR_MODEL_CLOSED: 'The model was closed before or while the call ran.',
@@ -34,6 +35,8 @@ export const errorCodes = {
   ERR_MODEL_UNREADABLE: 'The model path is a directory, a device, or not readable.',
   ERR_MODEL_UNSUPPORTED: 'The model needs something that this build does not have.',
   ERR_MODEL_VERSION: 'The GGUF version is not one that this build reads.',
+  ERR_NAME_TAKEN: 'A model is served under this name already.',
+  ERR_NAME_UNKNOWN: 'No model is served under this name.',
   ERR_NATIVE_MISSING: 'No native addon for this platform could be loaded.',
   ERR_OFFLINE: 'A model is not in the store and its source cannot be reached.',
   ERR_OPTION_INVALID: 'An option has the wrong type or is out of range.',

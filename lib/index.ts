@@ -12,14 +12,29 @@ export type { CompletionOptions, GenerationOptions, Prompt, Speculation } from '
 export { type DigestOptions, type DigestProgress, digestFile, type FileDigest } from './digest.js'
 export type { EmbeddingOptions, RankedDocument, RerankOptions } from './embedding.js'
 export { type ErrorCode, errorCodes, SottoError } from './errors.js'
-export { type CacheType, type LoadOptions, loadModel } from './load.js'
+export type { MemoryEstimate } from './gguf/estimate.js'
+export { type CacheType, estimateModel, type LoadOptions, loadModel } from './load.js'
 export { type LogLevel, setLogLevel } from './log.js'
 export {
   ContextCache,
   type ContextCacheEvent,
   type ContextCacheOptions,
 } from './manager/context-cache.js'
+export type { ManagerEvents, ServePhase } from './manager/events.js'
 export type { KeptChat } from './manager/kept-chat.js'
+export type { ModelLease } from './manager/lease.js'
+export {
+  type ManagedChatOptions,
+  type ManagerOptions,
+  ModelManager,
+  type ServedModelInfo,
+  type ServeOptions,
+} from './manager/model-manager.js'
+export type {
+  PromptTemplate,
+  PromptTemplateInfo,
+  PromptTemplates,
+} from './manager/prompt-templates.js'
 export type { DetokenizeOptions, Model, ModelInfo, TokenizeOptions } from './model.js'
 export { type CatalogEntry, catalog } from './models/catalog.js'
 export { clearPacked, listPacked, type PackedFile } from './models/packed-cache.js'

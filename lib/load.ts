@@ -2,10 +2,10 @@
 
 import { readFileSync } from 'node:fs'
 import { freemem, totalmem } from 'node:os'
-import { onAbort } from './abort.js'
+import { onAbort, throwIfAborted } from './abort.js'
 import { nativeSpeculation, type Speculation, speculationRule } from './completion.js'
 import { received, SottoError } from './errors.js'
-import { estimateMemory } from './gguf/estimate.js'
+import { estimateMemory, type MemoryEstimate } from './gguf/estimate.js'
 import { checkModelFile } from './gguf/gate.js'
 import { checkModelFiles, type ModelFiles } from './gguf/shards.js'
 import { type SigningKey, signingKeyRule } from './gguf/signature.js'
@@ -161,7 +161,6 @@ const loadRules: OptionRules<LoadOptions> = {
   pooling: oneOf('auto', 'none', 'mean', 'cls', 'last', 'rank'),
 }
 
-const defaultContext = 4096
 const cachedSequences = 24
 const mostDrafted = 15 // kMostDrafted in native/engine/speculation.h
 
@@ -188,7 +187,7 @@ export async function loadModel(
 ): Promise<Model> {
   const options = checkOptions<LoadOptions>('options', given, loadRules)
   const mapped = readMapped(options)
-  throwIfAborted(options.signal)
+  throwIfAborted(options.signal, 'Loading')
   const named = checkPaths(nameOrPath)
   const source = typeof named === 'string' ? await resolveModel(named) : named
   const pinned = await pin(source, options)
@@ -202,15 +201,8 @@ export async function loadModel(
   const pinnedDraft =
     draftSource && typeof options.verify !== 'object' ? await pin(draftSource, options) : undefined
   const draftFiles = draftSource ? await checkModelFiles(draftSource) : undefined
-  const contextSize = options.contextSize ?? defaultContext
-  const needs = [files, draftFiles].map((model) =>
-    model ? estimateMemory(model.whole, { contextSize, ...cacheType }).total : 0,
-  )
-  checkMemory(
-    needs.reduce((sum, bytes) => sum + bytes),
-    options,
-  )
-  throwIfAborted(options.signal)
+  checkMemory(memoryOf([files, draftFiles], options), options)
+  throwIfAborted(options.signal, 'Loading')
 
   const { cpu } = native().systemInfo()
   const firstGuess = resolveThreads(options.threads, cpu, undefined)
@@ -327,6 +319,54 @@ export async function loadModel(
   }
 }
 
+/**
+ * How much memory `loadModel` would take with these options, in bytes, from the metadata of the model (and of `draft`) alone.
+ *
+ * Errors: those of `loadModel` that a file's head can cause; never `ERR_MODEL_MEMORY`.
+ *
+ * @example
+ * ```ts
+ * import { estimateModel } from 'sotto'
+ * const { weights, kv, compute, total } = await estimateModel('smollm2-135m-instruct', { contextSize: 8192, cacheType: 'q8_0' })
+ * console.log({ weights, kv, compute, total })
+ * ```
+ */
+export async function estimateModel(
+  nameOrPath: string | string[],
+  given?: LoadOptions,
+): Promise<MemoryEstimate> {
+  const options = checkOptions<LoadOptions>('options', given, loadRules)
+  const named = checkPaths(nameOrPath)
+  const draft = readDraft(options.draft)
+  const files = [typeof named === 'string' ? await resolveModel(named) : named]
+  if (draft) files.push(await resolveModel(draft.path))
+  return memoryOf(await Promise.all(files.map((file) => checkModelFiles(file))), options)
+}
+
+function memoryOf(
+  models: (ModelFiles | undefined)[],
+  {
+    contextSize,
+    batchSize,
+    maxSequences,
+    prefixCache,
+    cacheType,
+    flashAttention,
+  }: Partial<LoadOptions>,
+): MemoryEstimate {
+  const sum: MemoryEstimate = { weights: 0, kv: 0, compute: 0, total: 0 }
+  for (const model of models) {
+    if (!model) continue
+    const its = estimateMemory(model.whole, {
+      ...{ contextSize, batchSize, flashAttention: flashAttention !== false },
+      sequences: (maxSequences ?? 8) + (prefixCache === false ? 1 : cachedSequences),
+      ...readCacheType(cacheType),
+    })
+    for (const part of ['weights', 'kv', 'compute', 'total'] as const) sum[part] += its[part]
+  }
+  return sum
+}
+
 /** The files of a model as they were verified, where that is asked for. */
 function pin(
   source: string | string[],
@@ -358,11 +398,6 @@ async function packedFor(
     model.files,
     pinned?.map(({ sha256 }) => sha256),
   )
-}
-
-function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted)
-    throw new SottoError('ERR_ABORTED', 'Loading was aborted', { cause: signal.reason })
 }
 
 function readMapped({ mmap, directRead, mlock, prefetch }: Partial<LoadOptions>): boolean {
@@ -406,16 +441,24 @@ function readDraft(option: LoadOptions['draft']): { path: string; maxTokens?: nu
 
 // Mapped weights can be read again from the file, so only what cannot be mapped must fit now; but a model that is larger than
 // all memory would be read from disk for every token.
-function checkMemory(needed: number, options: Partial<LoadOptions>): void {
-  const limit = Math.min(totalmem(), cgroupLimit())
-  const mustFit = !readMapped(options) || options.mlock ? Math.min(freemem() * 1.5, limit) : limit
-  if (needed <= mustFit) return
+function checkMemory(estimate: MemoryEstimate, options: Partial<LoadOptions>): void {
+  const limit = memoryLimit()
+  const { weights, kv, compute, total } = estimate
+  const mapped = readMapped(options) && !options.mlock
+  // What the system calls free is less than what it can free.
+  const free = Math.min(freemem() * 1.5, limit)
+  if (total <= limit && total - (mapped ? weights : 0) <= free) return
   const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`
   throw new SottoError(
     'ERR_MODEL_MEMORY',
-    `Expected a model that needs at most ${gib(mustFit)} of memory, this one needs about ${gib(needed)}: ` +
-      'use a smaller quantisation, a smaller contextSize or a quantised cacheType',
+    `Expected a model that needs at most ${gib(total > limit ? limit : free)} of memory, this one needs about ${gib(total)} (weights ${gib(weights)}` +
+      `${mapped ? ', which are mapped' : ''}; KV cache ${gib(kv)}; compute ${gib(compute)}): use a smaller quantisation, a smaller contextSize or a quantised cacheType`,
   )
+}
+
+/** @internal Bytes of the machine, or of its cgroup. */
+export function memoryLimit(): number {
+  return Math.min(totalmem(), cgroupLimit())
 }
 
 function cgroupLimit(): number {

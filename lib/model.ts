@@ -24,6 +24,7 @@ import {
   rerank,
 } from './embedding.js'
 import { received, SottoError } from './errors.js'
+import type { LateAnswer } from './late-answer.js'
 import {
   fromNative,
   type NativeCompletion,
@@ -71,17 +72,27 @@ export class Model implements AsyncDisposable {
   readonly #native: NativeModel
   readonly #router: RequestRouter
   readonly #info: ModelInfo
+  readonly #end: () => Promise<void>
+  readonly #lender: Model | undefined
   #closing: Promise<void> | undefined
 
   static {
     nativeOf = (model) => model.#open()
   }
 
-  /** @internal */
-  constructor(native: NativeModel, router: RequestRouter, info: ModelInfo) {
+  /** @internal `lender`: closing this face of it calls `end` and nothing else. */
+  constructor(
+    native: NativeModel,
+    router: RequestRouter,
+    info: ModelInfo,
+    end: () => Promise<void> = () => native.close(),
+    lender?: Model,
+  ) {
     this.#native = native
     this.#router = router
     this.#info = info
+    this.#end = end
+    this.#lender = lender
   }
 
   /** Architecture, parameters, quantisation, context, template and metadata. Also after `close()`. */
@@ -89,9 +100,13 @@ export class Model implements AsyncDisposable {
     return this.#info
   }
 
+  /** @internal Whether it, or the model that it is a face of, was told to close. */
+  get closed(): boolean {
+    return this.#closing !== undefined || this.#lender?.closed === true
+  }
+
   #open(): NativeModel {
-    if (this.#closing)
-      throw new SottoError('ERR_MODEL_CLOSED', 'The model is closed: load it again')
+    if (this.closed) throw new SottoError('ERR_MODEL_CLOSED', 'The model is closed: load it again')
     return this.#native
   }
 
@@ -239,7 +254,7 @@ export class Model implements AsyncDisposable {
    * number of times; every call resolves when the memory is free.
    */
   close(): Promise<void> {
-    this.#closing ??= this.#native.close()
+    this.#closing ??= this.#end()
     return this.#closing
   }
 
@@ -261,6 +276,30 @@ export class Model implements AsyncDisposable {
   /** @internal For what keeps conversations of this model. Throws when it is closed. */
   get inside(): { native: NativeModel; router: RequestRouter } {
     return { native: this.#open(), router: this.#router }
+  }
+
+  /** @internal Starts the request of an answer that somebody has already. */
+  answerLate(request: Omit<NativeCompletion, 'id'>, late: LateAnswer): void {
+    const native = this.#open()
+    this.#router.start(
+      (id) => late.begin(native, id),
+      (id) => native.submit({ ...request, id }),
+    )
+  }
+
+  /** @internal Another face of this model, for somebody who may not close it. */
+  lend(end: () => void): Model {
+    return new Model(this.#open(), this.#router, this.#info, async () => end(), this)
+  }
+
+  /** @internal Whether requests are in flight. */
+  get busy(): boolean {
+    return this.#router.busy
+  }
+
+  /** @internal Resolves when none is. */
+  idle(): Promise<void> {
+    return this.#router.idle()
   }
 
   #name(): string {

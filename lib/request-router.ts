@@ -23,6 +23,7 @@ export class RequestRouter {
   #nextId = 1
   readonly #contexts = new Map<number, (news: NativeContextNews) => void>()
   #nextContext = 1
+  #waiting: (() => void)[] = []
   /** Called when the last request in flight has ended. */
   onIdle: (() => void) | undefined
 
@@ -49,7 +50,18 @@ export class RequestRouter {
       }
       if (target.finished) this.#targets.delete(id)
     }
-    if (this.#targets.size === 0) this.onIdle?.()
+    if (this.#targets.size === 0) this.#rest()
+  }
+
+  /** Resolves when no request is in flight. Who waits is held no longer than the requests are. */
+  idle(): Promise<void> {
+    if (!this.busy) return Promise.resolve()
+    return new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
+  #rest(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve()
+    this.onIdle?.()
   }
 
   /** An id for a conversation that is kept. `onNews` must not hold the model. */
@@ -72,6 +84,7 @@ export class RequestRouter {
       submit(id)
     } catch (error) {
       this.#targets.delete(id)
+      if (!this.busy) this.#rest()
       throw error
     }
   }

@@ -4,11 +4,11 @@ import { tensorTypes } from './format.js'
 import { GgufArray, type GgufFile } from './reader.js'
 
 export interface MemoryEstimate {
-  /** Bytes of the weights, as they lie in the file. */
+  /** Bytes of the weights. In the order of our kernels they take the room that they take in the file. */
   weights: number
   /** Bytes of the KV cache. */
   kv: number
-  /** Bytes of intermediate results, roughly. */
+  /** Bytes of a step's intermediate results, of the logits of every answer, of the vocabulary's tables, and of rows that are looked up. */
   compute: number
   total: number
 }
@@ -21,10 +21,15 @@ export interface EstimateOptions {
   v?: string
   /** Tokens in a step. Default 512. */
   batchSize?: number
+  /** Without flash attention the scores of every head take room. Default true. */
+  flashAttention?: boolean
+  /** Answers that can have a place in the KV cache at once, finished ones that are remembered included. Default 32. */
+  sequences?: number
 }
 
 /**
- * Estimates the memory of a loaded model.
+ * Estimates the memory of a loaded model that has computed a full step. Measured over the shapes of the bench, types and sizes of the
+ * cache (`npm run bench -- --trial memory`): within 10 % of what the process then has resident.
  *
  * @example
  * ```ts
@@ -33,39 +38,97 @@ export interface EstimateOptions {
  * ```
  */
 export function estimateMemory(file: GgufFile, options: EstimateOptions = {}): MemoryEstimate {
-  const architecture = String(file.metadata.get('general.architecture'))
-  const get = (name: string): number | undefined => {
-    const value = file.metadata.get(`${architecture}.${name}`)
-    const first = value instanceof GgufArray ? Math.max(...(value.toArray() as number[])) : value
-    return typeof first === 'number' ? first : undefined
-  }
+  const shape = shapeOf(file)
+  const { contextSize = Math.min(shape.train, 4096), batchSize = 512, sequences = 32 } = options
+  const cells = Math.ceil(contextSize / 256) * 256
   const weights = file.tensors.reduce((sum, tensor) => sum + tensor.bytes, 0)
-  const width = get('embedding_length') ?? 0
-  const heads = get('attention.head_count') ?? 0
-  const kvHeads = get('attention.head_count_kv') ?? heads
-  const layers = get('block_count') ?? 0
-  const train = get('context_length') ?? Number.POSITIVE_INFINITY
-  const context = Math.min(
-    options.contextSize ?? 4096,
-    options.contextSize === undefined ? train : Number.POSITIVE_INFINITY,
-  )
-  const cells = Math.ceil(context / 256) * 256
-  const keyLength = get('attention.key_length') ?? (heads ? width / heads : 0)
-  const valueLength = get('attention.value_length') ?? keyLength
-  const causal = file.metadata.get(`${architecture}.attention.causal`) !== false
-  const kv = causal
+  const kv = shape.causal
     ? cells *
-      layers *
-      kvHeads *
-      (keyLength * bytesPerElement(options.k) + valueLength * bytesPerElement(options.v))
+      shape.kvHeads *
+      (shape.keyLength * bytesPerElement(options.k) +
+        shape.valueLength * bytesPerElement(options.v))
     : 0
-  const tokens = file.metadata.get('tokenizer.ggml.tokens')
-  const vocabulary = tokens instanceof GgufArray ? tokens.length : 0
-  // The widest layer a few times over for a batch, and the logits of every sequence.
-  const batch = Math.min(options.batchSize ?? 512, cells)
-  const compute =
-    batch * Math.max(width, get('feed_forward_length') ?? 0) * 4 * 6 + vocabulary * 4 * 64
+  const step = computeBytes(shape, {
+    ...{ cells, sequences, batch: Math.min(batchSize, cells) },
+    flash: options.flashAttention ?? true,
+  })
+  const compute = step + rowsRead(file, cells)
   return { weights, kv, compute, total: weights + kv + compute }
+}
+
+const page = 4096
+
+// A table that is the output layer too is read where it lies as well when our kernels have their own copy: a page for a token.
+function rowsRead({ tensors }: GgufFile, cells: number): number {
+  const table = tensors.find(({ name }) => name === 'token_embd.weight')
+  const quantised = table && (tensorTypes.get(table.type)?.blockSize ?? 1) > 1
+  if (!quantised || tensors.some(({ name }) => name === 'output.weight')) return 0
+  return Math.min(table.bytes, cells * page)
+}
+
+type Shape = ReturnType<typeof shapeOf>
+
+function shapeOf({ metadata }: GgufFile) {
+  const architecture = String(metadata.get('general.architecture'))
+  /** One number a layer, where they are not all the same. */
+  const get = (name: string): number[] => {
+    const value = metadata.get(`${architecture}.${name}`)
+    if (value instanceof GgufArray) return value.toArray().map(Number)
+    return typeof value === 'number' ? [value] : []
+  }
+  const largest = (name: string) => {
+    const values = get(name)
+    return values.length > 0 ? Math.max(...values) : undefined
+  }
+  const width = largest('embedding_length') ?? 0
+  const heads = largest('attention.head_count') ?? 0
+  const perLayer = get('attention.head_count_kv')
+  const layers = largest('block_count') ?? 0
+  const keyLength = largest('attention.key_length') ?? (heads ? width / heads : 0)
+  const entries = (name: string) => {
+    const list = metadata.get(`tokenizer.ggml.${name}`)
+    return list instanceof GgufArray ? list.length : 0
+  }
+  return {
+    heads,
+    /** Of all layers together. */
+    kvHeads:
+      perLayer.length > 1
+        ? perLayer.reduce((sum, count) => sum + count)
+        : layers * (perLayer[0] ?? heads),
+    keyLength,
+    valueLength: largest('attention.value_length') ?? keyLength,
+    train: largest('context_length') ?? Number.POSITIVE_INFINITY,
+    causal: metadata.get(`${architecture}.attention.causal`) !== false,
+    widest: Math.max(width, largest('feed_forward_length') ?? 0),
+    vocabulary: entries('tokens'),
+    merges: entries('merges'),
+  }
+}
+
+// Upstream lays a graph out so that tensors share room; these factors are what is left of that in measurements.
+const widestAlive = 3.7 // tensors of the widest layer that are alive at once, of 32-bit numbers
+const scoresAlive = 2.5
+const perToken = 40 // of the vocabulary
+const perMerge = 140 // two texts and their place in a map
+const perModel = 5 * 2 ** 20 // threads, graphs, code that runs for the first time
+
+function computeBytes(
+  { widest, heads, vocabulary, merges }: Shape,
+  {
+    cells,
+    batch,
+    sequences,
+    flash,
+  }: { cells: number; batch: number; sequences: number; flash: boolean },
+): number {
+  const step = batch * widest * 4 * widestAlive
+  const mask = batch * cells * (flash ? 2 : 4)
+  const scores = flash ? 0 : batch * cells * heads * 4 * scoresAlive
+  const logits = vocabulary * 4 * sequences
+  return Math.ceil(
+    step + mask + scores + logits + vocabulary * perToken + merges * perMerge + perModel,
+  )
 }
 
 function bytesPerElement(type = 'f16'): number {
