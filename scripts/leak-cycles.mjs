@@ -1,6 +1,7 @@
 // leak-cycles.mjs: the program that leaks.mjs watches. `cycle <model> <embedder>`: load, generate, constrain, abort, embed, fail,
-// close, a few times. `slope <model>`: memory over many load/close cycles.
+// close, compute graphs, a few times. `slope <model>`: memory over many load/close cycles.
 
+import { Context } from '../dist/ggml/index.js'
 import { loadModel, pullModel } from '../dist/index.js'
 
 const [mode, path, embedder] = process.argv.slice(2)
@@ -25,6 +26,33 @@ async function cycle() {
   await vectors.embed(['one', 'two'])
   await vectors.close()
   await loadModel('/dev/null').catch(() => {})
+}
+
+async function tensors() {
+  const context = new Context({ memSize: 2 ** 22 })
+  const weights = context.tensor('F32', [32, 8], new Float32Array(256).fill(0.1)).setParam()
+  const input = context.tensor('F32', [32, 4], new Float32Array(128).fill(1))
+  const loss = context.sum(context.sqr(context.mulMat(weights, input))).setLoss()
+  const graph = context.graph(loss).backward()
+  graph.expand(context.optStepSgd(weights, graph.gradient(weights), context.tensor('F32', [2])))
+  for (let i = 0; i < 3; i++) await graph.compute({ threads: 2 })
+  const row = context.getRows(weights, context.tensor('I32', [1], [99]))
+  await context
+    .graph(row)
+    .compute()
+    .catch(() => {})
+  for (const wrong of [
+    () => context.mulMat(weights, row),
+    () => context.tensor('F32', [2 ** 21]),
+  ]) {
+    try {
+      wrong()
+    } catch {}
+  }
+  context.tensor('Q4_K', [256], new Float32Array(256)).get()
+  const left = graph.compute().catch(() => {})
+  await context.close()
+  await left
 }
 
 // Growth a cycle from the middle third to the last: the first fills caches that stay. Of the smallest sizes, because what the
@@ -56,5 +84,8 @@ if (mode === 'slope') {
   // A few megabytes are V8's heap, which grows in steps; a lost context or vocabulary would be tens of them, every time.
   await slope((await pullModel('smollm2-135m-instruct')).path, 45, 512)
 } else {
-  for (let i = 0; i < Number(process.env.SOTTO_CYCLES ?? 4); i++) await cycle()
+  for (let i = 0; i < Number(process.env.SOTTO_CYCLES ?? 4); i++) {
+    await cycle()
+    await tensors()
+  }
 }
