@@ -1,4 +1,4 @@
-// leaks.mjs: memory that is not given back or is not ours, looked for in seven ways. `npm run test:leaks` runs them all;
+// leaks.mjs: memory that is not given back or is not ours, looked for in eight ways. `npm run test:leaks` runs them all;
 // `--only=<name>` one.
 // Last line: N passed, N failed, N skipped.
 //
@@ -6,6 +6,7 @@
 //   lsan              LeakSanitizer, preloaded: every block lost at exit, no rebuild
 //   valgrind          the same with valgrind --leak-check=full, and every invalid read or write, on the prebuilt variants
 //   asan              the addon built with AddressSanitizer
+//   asan-ggml         distorted calls of sotto/ggml under it, with poisoned gaps between tensors: rules that are too wide
 //   tsan              the engine's C++ tests built with ThreadSanitizer
 //   asan-kernels      the kernels' C++ tests built with AddressSanitizer, with every instruction set that this CPU has
 //   valgrind-kernels  the same tests under valgrind, with AVX2: it knows nothing newer
@@ -104,6 +105,17 @@ const ways = {
       SOTTO_ADDON: join(folder, 'Release', 'sotto.node'),
       ASAN_OPTIONS: 'detect_leaks=1:exitcode=23',
       LSAN_OPTIONS: `suppressions=${join(root, 'scripts', 'lsan.supp')}`,
+    })
+  },
+  async 'asan-ggml'() {
+    const preload = library('libasan.so')
+    if (!preload) return { skipped: 'libasan was not found' }
+    const folder = await buildNative({ SOTTO_SANITIZE: 'address' })
+    const fuzzer = join(root, 'scripts', 'fuzz-ggml.mjs')
+    return run(process.execPath, [fuzzer, '--seed', '31', '--cases', '2000'], {
+      LD_PRELOAD: preload,
+      SOTTO_ADDON: join(folder, 'Release', 'sotto.node'),
+      ASAN_OPTIONS: 'detect_leaks=0:exitcode=23',
     })
   },
   async tsan() {
