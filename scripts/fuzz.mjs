@@ -1,4 +1,5 @@
-// fuzz.mjs: coverage-guided fuzzing of everything that reads a stranger's bytes: test/fuzz/targets, by Jazzer.js, which is libFuzzer under Node.
+// fuzz.mjs: coverage-guided fuzzing of everything that reads a stranger's bytes: test/fuzz/targets, by Jazzer.js, which is libFuzzer under Node, and
+// test/fuzz/native, by libFuzzer itself.
 //
 //   npm run fuzz [-- --seconds 60] [--only gguf,manifest] [--again file]
 //
@@ -81,7 +82,6 @@ function prepareJazzer(clang) {
 
 /** Targets and what they test as CommonJS, which is what Jazzer instruments. */
 function compileTargets() {
-  process.on('exit', () => rmSync(build, { recursive: true, force: true }))
   const targets = readdirSync(join(home, 'targets')).map((name) => join(home, 'targets', name))
   must(process.execPath, [
     join(root, 'node_modules', 'typescript', 'bin', 'tsc'),
@@ -110,11 +110,42 @@ function compileTargets() {
   writeFileSync(join(build, 'package.json'), '{ "type": "commonjs" }\n')
 }
 
+/** The one in C++, with the libraries that the addon is linked from, and its seed. */
+async function compileNative(clang) {
+  const { buildNative } = await import('./native.mjs')
+  const archives = join(await buildNative({}), 'native')
+  const upstream = join(root, 'native', 'ggml', 'llama.cpp')
+  const sources = ['context-state.cpp', 'state-layout.cpp']
+  mkdirSync(build, { recursive: true })
+  must(clang, [
+    ...['-std=c++20', '-O1', '-g', '-w', '-fsanitize=fuzzer,address'],
+    ...['-I', join(root, 'native'), '-I', join(upstream, 'include')],
+    ...['-I', join(upstream, 'ggml', 'include')],
+    join(home, 'native', 'state.cpp'),
+    ...sources.map((name) => join(root, 'native', 'engine', name)),
+    join(archives, 'ggml', 'src', 'libllama.a'),
+    ...['ggml', 'ggml-cpu', 'ggml-base'].map((name) =>
+      join(archives, 'ggml', 'ggml', 'src', `lib${name}.a`),
+    ),
+    ...['-lpthread', '-ldl', '-lm', '-o', join(build, 'state')],
+  ])
+  const { makeTinyModel } = await import('./make-tiny-model.mjs')
+  makeTinyModel(join(build, 'tiny.gguf'))
+}
+
 /** Inputs to begin with: real files of each kind, small. */
 async function writeSeeds(target, folder) {
   mkdirSync(folder, { recursive: true })
+  if (natives.includes(target)) {
+    must(join(build, target), [], {
+      env: nativeEnvironment({ SOTTO_FUZZ_SEED: join(folder, 'one') }),
+    })
+    return
+  }
   const seeds = await import('../test/fuzz/seeds.mjs')
-  for (const [name, bytes] of Object.entries(await seeds[target]()))
+  for (const [name, bytes] of Object.entries(
+    await seeds[target.replace(/-(.)/g, (_, letter) => letter.toUpperCase())](),
+  ))
     writeFileSync(join(folder, name), bytes)
 }
 
@@ -126,7 +157,11 @@ const { values } = parseArgs({
   },
 })
 const clang = ['clang++', 'clang++-19', 'clang++-16', 'clang++-15', 'clang++-14'].find(found)
-const all = ['gguf', 'manifest', 'legacy', 'imatrix', 'load', 'metadata']
+const natives = ['state']
+const all = [
+  ...['gguf', 'manifest', 'legacy', 'imatrix', 'state-header', 'load', 'metadata'],
+  ...natives,
+]
 const targets = values.only ? values.only.split(',') : all
 const unknown = targets.find((target) => !all.includes(target))
 if (unknown) {
@@ -140,8 +175,19 @@ if (!clang || process.platform !== 'linux') {
   console.log(`0 passed, 0 failed, ${targets.length} skipped`)
   process.exit(0)
 }
-prepareJazzer(clang)
-compileTargets()
+const nativeEnvironment = (more) => ({
+  ...process.env,
+  SOTTO_FUZZ_MODEL: join(build, 'tiny.gguf'),
+  // What upstream allocates once is its own; the addresses of gcc's libraries and clang's target do not mix in leak reports.
+  ASAN_OPTIONS: 'detect_leaks=0',
+  ...more,
+})
+process.on('exit', () => rmSync(build, { recursive: true, force: true }))
+if (targets.some((target) => !natives.includes(target))) {
+  prepareJazzer(clang)
+  compileTargets()
+}
+if (targets.some((target) => natives.includes(target))) await compileNative(clang)
 
 /** Resolves with what is wrong, or undefined. What it prints is shown when it ends: several run at once. */
 async function fuzz(target) {
@@ -151,30 +197,29 @@ async function fuzz(target) {
   await writeSeeds(target, seeds)
   mkdirSync(corpus, { recursive: true })
   mkdirSync(findings, { recursive: true })
-  const child = spawn(
-    process.execPath,
-    [
-      join(jazzer, 'core', 'dist', 'cli.js'),
-      join(build, 'test', 'fuzz', 'targets', `${target}.js`),
-      ...(values.again ? [] : [corpus, seeds]),
-      ...['-i', join(build, 'lib'), '--disable_bug_detectors', '.*', '--timeout', '10000'],
-      '--',
-      ...(values.again
-        ? [values.again]
-        : [
-            `-max_total_time=${values.seconds}`,
-            `-artifact_prefix=${findings}/`,
-            '-max_len=65536',
-            '-len_control=0',
-          ]),
-      ...['-rss_limit_mb=4096', '-print_final_stats=1', '-verbosity=0'],
-    ],
-    {
-      cwd: root,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, SOTTO_FUZZ_FINDINGS: findings },
-    },
-  )
+  const inputs = values.again ? [] : [corpus, seeds]
+  const options = values.again
+    ? [values.again]
+    : [
+        `-max_total_time=${values.seconds}`,
+        `-artifact_prefix=${findings}/`,
+        ...['-max_len=65536', '-len_control=0'],
+      ]
+  options.push('-rss_limit_mb=4096', '-print_final_stats=1', '-verbosity=0')
+  const [program, ...args] = natives.includes(target)
+    ? [join(build, target), ...inputs, ...options]
+    : [
+        ...[process.execPath, join(jazzer, 'core', 'dist', 'cli.js')],
+        join(build, 'test', 'fuzz', 'targets', `${target}.js`),
+        ...inputs,
+        ...['-i', join(build, 'lib'), '--disable_bug_detectors', '.*', '--timeout', '10000'],
+        ...['--', ...options],
+      ]
+  const child = spawn(program, args, {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: nativeEnvironment({ SOTTO_FUZZ_FINDINGS: findings }),
+  })
   let output = ''
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (chunk) => {

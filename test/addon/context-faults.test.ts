@@ -17,7 +17,7 @@ import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest'
 import { type ChatOptions, loadModel, type Model } from '../../lib/index.js'
-import { headerBytes, parseStateHeader } from '../../lib/manager/state-file.js'
+import { headerBytes, parseStateHeader } from '../../lib/manager/state-header.js'
 import { flip, forge, makeFolder, openCache } from '../helpers/chat-folder.js'
 import { expectCode } from '../helpers/expect-code.js'
 

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { writeHead } from '../../dist/gguf/head-writer.js'
+import { writeStateHeader } from '../../dist/manager/state-header.js'
 import { makeTinyModel } from '../../scripts/make-tiny-model.mjs'
 
 function models() {
@@ -128,5 +129,14 @@ export const imatrix = () => {
   return {
     gguf: Buffer.concat([bytes, f32(1, 2, 3, 4, 5, 6, 7, 8), f32(4), Buffer.alloc(28)]),
     old: Buffer.concat([u32(1), counted('blk.0.attn_q.weight'), u32(4, 8), f32(1, 2, 3, 4, 5, 6, 7, 8), u32(1), counted('text')]),
+  }
+}
+
+export const stateHeader = () => {
+  const its = { messageBytes: 2, stateBytes: 64, tokens: 3, owner: Buffer.alloc(32, 1), model: Buffer.alloc(32, 2) }
+  return {
+    plain: writeStateHeader({ ...its, encrypted: false }),
+    encrypted: writeStateHeader({ ...its, encrypted: true }),
+    empty: writeStateHeader({ ...its, encrypted: false, stateBytes: 0, tokens: 0 }),
   }
 }

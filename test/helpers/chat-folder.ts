@@ -11,7 +11,7 @@ import {
   type ContextCacheOptions,
   type Model,
 } from '../../lib/index.js'
-import { headerBytes, parseStateHeader } from '../../lib/manager/state-file.js'
+import { headerBytes, parseStateHeader } from '../../lib/manager/state-header.js'
 
 export function makeFolder(): { folder: string; remove: () => void; files: () => string[] } {
   const folder = mkdtempSync(join(tmpdir(), 'sotto-chats-'))

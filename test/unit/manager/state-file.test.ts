@@ -3,8 +3,8 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { SottoError } from '../../../lib/errors.js'
-import { headerBytes, parseStateHeader } from '../../../lib/manager/state-file.js'
 import { ownerDigest } from '../../../lib/manager/state-folder.js'
+import { headerBytes, parseStateHeader } from '../../../lib/manager/state-header.js'
 
 function header(change: (bytes: Buffer) => void = () => {}): Buffer {
   const bytes = Buffer.alloc(headerBytes)
