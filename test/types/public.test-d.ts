@@ -6,6 +6,8 @@ import {
   type Completion,
   loadModel,
   type Model,
+  type ModelLease,
+  ModelManager,
   type SottoError,
   type TextPart,
   type TokenStream,
@@ -38,6 +40,20 @@ export async function everything(): Promise<void> {
   expectType<Completion>(
     await model.createCompletion('x', { temperature: 0.7, topP: 0.9, maxTokens: 128 }),
   )
+  await using manager = new ModelManager({ memoryBudget: 2 ** 30, idleTimeout: 1000 })
+  manager.on('failed', ({ name, error, serving }) => {
+    expectType<string>(name + error.message)
+    expectType<string | string[] | undefined>(serving)
+  })
+  // @ts-expect-error not an event
+  manager.on('lost', () => {})
+  await manager.load('chat', 'x', { contextSize: 512, whenFull: 'drain', onDemand: false })
+  expectType<Promise<void>>((await manager.swap('chat', ['x', 'y'])).drained)
+  using lease: ModelLease = await manager.lease('chat')
+  expectType<Model>(lease.model)
+  expectType<Chat>(manager.chat('chat', { promptTemplate: 'support' }))
+  // @ts-expect-error neither
+  await manager.load('chat', 'x', { whenFull: 'wait' })
   const reason: 'stop' | 'length' | 'abort' | 'context' | 'toolCalls' = (await stream.result)
     .finishReason
   expectType<string>(reason)
