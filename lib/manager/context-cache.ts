@@ -25,8 +25,8 @@ export interface ContextCacheOptions {
   /** Bytes of their keys and values. Default: no limit but that of tokens. */
   maxBytes?: number
   /**
-   * Overwrite keys and values that leave memory, and every other free cell of the cache, with zeros. Takes milliseconds for each conversation
-   * that leaves. Not for recurrent models. Default false.
+   * Overwrite keys and values that leave memory, and every other free cell of the cache, with zeros; not scratch memory of computations, nor
+   * of Node's cipher. Takes milliseconds for each conversation that leaves. Not for recurrent models. Default false.
    */
   wipe?: boolean
   /** Hears what happens to conversations. */
