@@ -1,6 +1,6 @@
 #include "binding/context-state-wrap.h"
 
-#include <cstring>
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"

@@ -50,9 +50,9 @@ struct CompletionOptions {
   std::vector<std::string> stop;
   int32_t logprobs = -1;  // -1: none; n ≥ 0: the chosen token and the n most likely
   bool reuse_prefix = true;
-  uint32_t context = 0;  // the conversation that this is a turn of, whose cells are kept for it; 0: none
-  std::string grammar;                         // GBNF; exclusive with json_schema
-  std::string json_schema;                     // JSON text
+  uint32_t context = 0;     // the conversation that this is a turn of, whose cells are kept for it; 0: none
+  std::string grammar;      // GBNF; exclusive with json_schema
+  std::string json_schema;  // JSON text
   std::optional<SpeculationMode> speculation;  // none: as the scheduler was told
   SamplingOptions sampling;
 };
