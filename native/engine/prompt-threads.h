@@ -10,7 +10,9 @@ namespace sotto {
 class PromptThreads {
  public:
   // Whether a crew is to compute a step of `rows` with so many threads.
-  bool Crew(int threads, int rows) const { return threads <= kFewThreads || rows <= kFewRows || rest_ms_ > 0; }
+  bool Crew(int threads, int rows) const { return threads <= kFewThreads || rows <= kFewRows || starved(); }
+  // Whether the pool was found waiting for threads that were put aside, not long ago.
+  bool starved() const { return rest_ms_ > 0; }
 
   // Such a step took `ms` of time, and `cpu_ms` of all threads of this process together.
   void Measured(bool crew, int threads, double ms, double cpu_ms);

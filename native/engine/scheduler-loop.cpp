@@ -409,10 +409,14 @@ bool Scheduler::Loop::StepEmbeddings() {
   if (!embedder_ || embedder_->idle()) return false;
   const auto turn = pool_->Turn([this] { return closing_.load(); });
   if (!turn) return false;
-  kernels_->Share(nullptr);
+  const int threads = options_.threads.prompt;
+  const bool crew = UseThreadsToEmbed(embedding_threads_.starved());
   embedding_ = true;
   const size_t before = events_.size();
+  const auto start = Clock::now();
+  const double cpu = ProcessCpuMs();
   embedder_->Step(events_);
+  embedding_threads_.Measured(crew, threads, MillisecondsBetween(start, Clock::now()), ProcessCpuMs() - cpu);
   embedding_ = false;
   FailIfDamaged(before);
   return true;

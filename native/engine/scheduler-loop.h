@@ -131,6 +131,7 @@ class Scheduler::Loop {
   void Do(std::unique_ptr<MeasureCommand>& command);
   void AttachPool(const ThreadOptions& options);
   bool UseThreads(int count, bool pool);
+  bool UseThreadsToEmbed(bool crew);
 
   bool FailIfDamaged(size_t first);
   void FailEverything(ErrorCode code, const std::string& message);
@@ -151,6 +152,7 @@ class Scheduler::Loop {
   StepPlanner planner_;
   ThreadGovernor governor_;
   PromptThreads prompt_threads_;
+  PromptThreads embedding_threads_;
   KernelUse* kernels_ = nullptr;  // of this thread
   bool shareable_;                // by a crew: nothing of ggml's own is large in a step that generates
   Crew* crew_ = nullptr;          // that shares the work now

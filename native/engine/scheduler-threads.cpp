@@ -58,10 +58,7 @@ void Scheduler::Loop::AttachPool(const ThreadOptions& options) {
   pool_ = std::move(pool);
   options_.threads = options;
   governor_ = ThreadGovernor(options.generation);
-  if (embedder_) {
-    llama_set_n_threads(embedder_->context(), options.generation, options.prompt);
-    llama_attach_threadpool(embedder_->context(), pool_->get(), pool_->get());
-  }
+  if (embedder_) UseThreadsToEmbed(false);
   threads_ = 0;
   UseThreads(options.generation, true);
 }
@@ -88,6 +85,16 @@ bool Scheduler::Loop::UseThreads(int count, bool pool) {
   few_ = few;
   crew_ = crew;
   return crew;
+}
+
+// The pool, whose threads share the operations that are ggml's own, unless other programs want the cores.
+bool Scheduler::Loop::UseThreadsToEmbed(bool crew) {
+  Crew* its = crew && shareable_ ? pool_->crew(options_.threads.prompt) : nullptr;
+  if (kernels_ && !kernels_->Share(its)) its = nullptr;
+  const ggml_threadpool_t pool = its ? pool_->get(1) : pool_->get();
+  llama_set_n_threads(embedder_->context(), its ? 1 : options_.threads.generation, its ? 1 : options_.threads.prompt);
+  llama_attach_threadpool(embedder_->context(), pool, pool);
+  return its;
 }
 
 }  // namespace sotto

@@ -16,9 +16,11 @@ uint64_t KvBytes(const ModelInfo& info, const SchedulerOptions& options, int32_t
          (ggml_row_size(options.type_k, int64_t(row)) + ggml_row_size(options.type_v, int64_t(row)));
 }
 
-// A guess until the first token says: most of a layer's matrices are packed, and nothing else of it is large.
+// A guess until the first token says: most of a layer's matrices are packed or floats, and nothing else of it is large.
 bool HasOurMatrices(const ModelInfo& info) {
-  return info.kernels.tensors.size() >= size_t(4) * info.layers && !info.recurrent && !info.hybrid;
+  const std::string& type = info.quantisation;
+  const bool floats = info.kernels.name != "off" && (type == "F16" || type == "BF16" || type == "all F32");
+  return (floats || info.kernels.tensors.size() >= size_t(4) * info.layers) && !info.recurrent && !info.hybrid;
 }
 
 }  // namespace
