@@ -28,6 +28,9 @@ llama_context_ptr OpenContext(const Model& model, const llama_context_params& pa
   } catch (const std::exception& exception) {
     reason = exception.what();
   }
+  if (reason.find("does not divide n_embd_head") != std::string::npos) {
+    throw Error(ErrorCode::kOptionInvalid, "Expected a cacheType whose blocks divide a head of this model: " + reason);
+  }
   throw Error(code, failure + (reason.empty() ? std::string() : ": " + reason));
 }
 

@@ -1,6 +1,7 @@
 #include "engine/scheduler.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/error.h"
 #include "engine/context.h"
@@ -11,9 +12,16 @@ namespace {
 
 uint64_t KvBytes(const ModelInfo& info, const SchedulerOptions& options, int32_t context_size) {
   if (info.heads <= 0 || info.recurrent) return 0;
-  const uint64_t row = uint64_t(info.embedding_length) / uint64_t(info.heads) * uint64_t(info.heads_kv);
+  const auto row = [&](const char* length, ggml_type type) {
+    const std::string key = info.architecture + ".attention." + length;
+    int64_t elements = info.embedding_length / info.heads;  // of a head, where the model does not say
+    for (const auto& [name, value] : info.metadata) {
+      if (name == key) elements = std::strtoll(value.c_str(), nullptr, 10);
+    }
+    return ggml_row_size(type, elements * info.heads_kv);
+  };
   return uint64_t(info.layers) * uint64_t(context_size) *
-         (ggml_row_size(options.type_k, int64_t(row)) + ggml_row_size(options.type_v, int64_t(row)));
+         (row("key_length", options.type_k) + row("value_length", options.type_v));
 }
 
 // A guess until the first token says: most of a layer's matrices are packed or floats, and nothing else of it is large.

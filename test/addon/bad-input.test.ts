@@ -38,6 +38,13 @@ describe('options', () => {
     expect(error.message).toContain(name)
   })
 
+  it('a cacheType whose blocks are longer than a head says so', async () => {
+    const error = await expectCode('ERR_OPTION_INVALID', () =>
+      loadModel(inject('models').tiny, { cacheType: 'q8_0' }),
+    )
+    expect(error.message).toContain('q8_0')
+  })
+
   it('a misspelt option names the one that was meant', async () => {
     const error = await expectCode('ERR_OPTION_UNKNOWN', () =>
       model.complete('x', { temprature: 1 } as never),
