@@ -93,7 +93,7 @@ ContextStatePtr Scheduler::Loop::ReadState(int id) {
     // Upstream leaves out what a sliding window does not see any more, and then no other sequence could share a part.
     const int window = llama_model_n_swa(model_->get());
     if (tokens.empty() || (window > 0 && int(tokens.size()) >= window)) return nullptr;
-    const auto state = std::make_shared<ContextState>(std::move(tokens), llama_state_seq_get_size(context_.get(), id));
+    auto state = std::make_shared<ContextState>(std::move(tokens), llama_state_seq_get_size(context_.get(), id));
     const std::span<uint8_t> bytes = state->bytes();
     if (llama_state_seq_get_data(context_.get(), bytes.data(), bytes.size(), id) != bytes.size()) return nullptr;
     if (!IsStateOf(bytes, state->tokens().size(), model_->info().recurrent)) return nullptr;

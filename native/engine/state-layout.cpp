@@ -58,7 +58,7 @@ std::optional<StateLayout> StateLayout::Of(std::span<const uint8_t> state, size_
 StateLayout::Zeros StateLayout::Make(size_t cells) const {
   size_t size = 0;
   for (const Section& section : sections_) size += section.head.size() + section.of_cell * cells;
-  Zeros zeros{std::unique_ptr<uint8_t[], Free>(static_cast<uint8_t*>(std::calloc(size, 1))), size};
+  Zeros zeros{std::unique_ptr<uint8_t[], Free>(static_cast<uint8_t*>(std::calloc(size + 1, 1))), size};
   if (!zeros.bytes) throw std::bad_alloc();
   uint8_t* at = zeros.bytes.get();
   for (const Section& section : sections_) {
