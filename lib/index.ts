@@ -15,11 +15,8 @@ export { type ErrorCode, errorCodes, SottoError } from './errors.js'
 export type { MemoryEstimate } from './gguf/estimate.js'
 export { type CacheType, estimateModel, type LoadOptions, loadModel } from './load.js'
 export { type LogLevel, setLogLevel } from './log.js'
-export {
-  ContextCache,
-  type ContextCacheEvent,
-  type ContextCacheOptions,
-} from './manager/context-cache.js'
+export { ContextCache } from './manager/context-cache.js'
+export type { ContextCacheEvent, ContextCacheOptions } from './manager/context-options.js'
 export type { ManagerEvents, ServePhase } from './manager/events.js'
 export type { KeptChat } from './manager/kept-chat.js'
 export type { ModelLease } from './manager/lease.js'
@@ -30,6 +27,7 @@ export {
   type ServedModelInfo,
   type ServeOptions,
 } from './manager/model-manager.js'
+export type { ManagedContextEvent, ManagedContextOptions } from './manager/open-chats.js'
 export type {
   PromptTemplate,
   PromptTemplateInfo,

@@ -1,55 +1,29 @@
 // context-cache.ts: recent conversations of a model. They stay in its KV cache as long as there is room; the least recently used leave it
 // for a file, or are dropped, and come back with their next turn. Nothing that fails on the way loses what was said.
 
-import { createSecretKey, KeyObject, randomUUID } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
 import type { ChatOptions, StartAnswer } from '../chat.js'
 import { SottoError } from '../errors.js'
 import type { Model } from '../model.js'
 import { originOf, stateDigest } from '../model-origin.js'
 import { fromNative, type NativeContextNews, type NativeModel } from '../native.js'
-import { callback, checkOptions, flag, integer, number, text } from '../options.js'
 import type { RequestRouter } from '../request-router.js'
+import { ChatFolder, type ChatName } from './chat-folder.js'
+import {
+  type CheckedContextOptions,
+  type ContextCacheEvent,
+  type ContextCacheOptions,
+  checkContextOptions,
+  invalid,
+} from './context-options.js'
 import { KeptChat } from './kept-chat.js'
-import { StateFile, writeState } from './state-file.js'
-import { ownerDigest, prepareFolder, statePath } from './state-folder.js'
-
-export interface ContextCacheOptions {
-  /** Where conversations go that leave memory; made for its owner alone (0700, files 0600). Without one they are dropped. */
-  folder?: string
-  /** 32 bytes: files are encrypted with AES-256-GCM. Bytes or a secret KeyObject, since strings cannot be wiped. */
-  key?: Uint8Array | KeyObject
-  /** Tokens of idle conversations in memory. Default half of `info.contextSize`. */
-  maxTokens?: number
-  /** Bytes of their keys and values. Default: no limit but that of tokens. */
-  maxBytes?: number
-  /**
-   * Overwrite keys and values that leave memory, and every other free cell of the cache, with zeros; not scratch memory of computations, nor
-   * of Node's cipher. Takes milliseconds for each conversation that leaves. Not for recurrent models. Default false.
-   */
-  wipe?: boolean
-  /** Hears what happens to conversations. */
-  onEvent?: (event: ContextCacheEvent) => void
-}
-
-/**
- * What happened to a conversation: it left memory for a file (`spilled`), was written and stays (`saved`), came back from a file (`restored`), left memory and
- * will be computed again (`dropped`), or a file of it was of no use (`refused`); `error` says why.
- */
-export interface ContextCacheEvent {
-  type: 'spilled' | 'saved' | 'restored' | 'dropped' | 'refused'
-  id: string
-  principal: string
-  /** Tokens that were kept. */
-  tokens: number
-  error?: SottoError
-}
+import type { StateFile } from './state-file.js'
 
 // Of the 24 sequences that a model remembers, these may be conversations; the rest is for what nobody has named.
 const mostInMemory = 16
 
 type Named = Pick<Kept, 'id' | 'principal' | 'tokens'>
+type Request = Parameters<StartAnswer>[0]
 
 // A conversation whose file has all of it lives as long as somebody uses it.
 const unreachable = new FinalizationRegistry<() => void>((letGo) => letGo())
@@ -70,8 +44,23 @@ interface Kept {
   /** The last thing that moves it between places. */
   moving: Promise<void> | undefined
   restoring: boolean
+  /** Its request waits for what is brought from disk. */
+  coming: boolean
   /** Whose file to go on from, as long as it has none of its own. */
   parent: Kept | undefined
+}
+
+/** @internal What a model has computed of a conversation, for who has its words. */
+export interface KeptContext {
+  readonly kept: Kept
+  /** Its turn: the request as the model is to have it. `end` follows, or `fail` where nobody could be asked. */
+  begin(request: Request): Request
+  end(): void
+  fail(): void
+  reset(): void
+  save(): Promise<void>
+  /** Lets go of it. Resolves with whether a file has all of it now. Never rejects. */
+  leave(): Promise<boolean>
 }
 
 /**
@@ -92,8 +81,7 @@ export class ContextCache implements AsyncDisposable {
   readonly #native: NativeModel
   readonly #router: RequestRouter
   readonly #model: Model
-  readonly #folder: string | undefined
-  readonly #key: KeyObject | undefined
+  readonly #folder: ChatFolder | undefined
   readonly #maxTokens: number
   readonly #maxBytes: number
   readonly #wipe: boolean
@@ -111,26 +99,25 @@ export class ContextCache implements AsyncDisposable {
    * `ERR_MODEL_CLOSED`.
    */
   static async create(model: Model, given?: ContextCacheOptions): Promise<ContextCache> {
-    const cache = new ContextCache(model, given)
-    if (cache.#folder !== undefined) await prepareFolder(cache.#folder)
+    const cache = new ContextCache(model, checkContextOptions(given))
+    await cache.#folder?.prepare()
     return cache
   }
 
-  private constructor(model: Model, given: unknown) {
+  /** @internal Of a model whose conversations have their words elsewhere. Undefined: it can keep none. */
+  static of(model: Model, options: CheckedContextOptions): ContextCache | undefined {
+    const { recurrent, hybrid } = model.info
+    const keeps = originOf(model.inside.native).prefixCache
+    if (!keeps || (options.wipe && (recurrent || hybrid))) return undefined
+    return new ContextCache(model, options)
+  }
+
+  private constructor(model: Model, options: CheckedContextOptions) {
     const { native, router } = model.inside
-    const { key, ...others } = (given ?? {}) as ContextCacheOptions
-    const options = checkOptions<Omit<ContextCacheOptions, 'key'>>('options', others, {
-      folder: text(),
-      maxTokens: integer(0, 2 ** 31 - 1),
-      maxBytes: number(0, Number.MAX_VALUE),
-      wipe: flag(),
-      onEvent: callback(),
-    })
-    this.#key = readKey(key)
     this.#native = native
     this.#router = router
     this.#model = model
-    this.#folder = options.folder
+    this.#folder = ChatFolder.of(options)
     this.#maxTokens = options.maxTokens ?? Math.floor(model.info.contextSize / 2)
     this.#maxBytes = options.maxBytes ?? Number.POSITIVE_INFINITY
     this.#wipe = options.wipe ?? false
@@ -179,6 +166,38 @@ export class ContextCache implements AsyncDisposable {
     }
   }
 
+  /**
+   * @internal A conversation whose words somebody else has. `onDisk`: whether its file has all of them, or will have. `parent`: goes on
+   * from what was computed of that one.
+   */
+  adopt(
+    named: ChatName,
+    chat: KeptChat,
+    { onDisk, parent }: { onDisk: boolean | Promise<boolean>; parent?: KeptContext | undefined },
+  ): KeptContext {
+    const kept = newKept(named)
+    this.#enter(kept, chat)
+    kept.parent = parent?.kept
+    if (onDisk === true) kept.place = 'disk'
+    else if (onDisk)
+      void this.#move(kept, async () => {
+        if (await onDisk) kept.place = 'disk'
+      })
+    return {
+      kept,
+      begin: (request) => this.#begin(kept, request),
+      end: () => this.#end(kept),
+      fail: () => this.#fail(kept),
+      reset: () => this.#reset(kept),
+      save: () => this.#save(kept),
+      leave: async () => {
+        await this.#move(kept, () => this.#leave(kept))
+        this.#letGo(kept)
+        return kept.place === 'disk'
+      },
+    }
+  }
+
   /** Forgets a conversation, in memory and on disk. Who still has it can go on; nothing of it is kept any more. */
   async remove(id: string, { principal = '' }: { principal?: string } = {}): Promise<void> {
     this.#assertOpen()
@@ -190,7 +209,7 @@ export class ContextCache implements AsyncDisposable {
       await kept.moving
       this.#letGo(kept)
     }
-    if (this.#folder !== undefined) await rm(this.#pathOf({ principal, id }), { force: true })
+    await this.#folder?.remove({ principal, id })
   }
 
   /** Conversations in memory: how many, their tokens, and bytes of their keys and values. */
@@ -233,13 +252,7 @@ export class ContextCache implements AsyncDisposable {
 
   /** Enters a conversation that nobody has yet. */
   #keep(id: string, options: ChatOptions): { chat: KeptChat; kept: Kept } {
-    const principal = options.principal ?? ''
-    const kept: Kept = {
-      ...{ id, principal, context: 0, place: 'nowhere', tokens: 0, bytes: 0 },
-      ...{ answering: false, parked: false, moving: undefined, restoring: false },
-      parent: undefined,
-      chat: undefined as unknown as WeakRef<KeptChat>,
-    }
+    const kept = newKept({ id, principal: options.principal ?? '' })
     const chat = new KeptChat(
       {
         id,
@@ -247,15 +260,21 @@ export class ContextCache implements AsyncDisposable {
         save: () => this.#save(kept),
         fork: (forkId, forkOptions) => this.#fork(kept, forkId, forkOptions),
         reset: () => this.#reset(kept),
+        close: () => this.#putAway(kept),
       },
       options,
     )
+    this.#enter(kept, chat)
+    return { chat, kept }
+  }
+
+  #enter(kept: Kept, chat: KeptChat): void {
     kept.chat = new WeakRef(chat)
     ContextCache.#follow(this.#router, new WeakRef(this), kept, chat)
-    const former = this.#kept.get(nameOf(principal, id))
+    const name = nameOf(kept.principal, kept.id)
+    const former = this.#kept.get(name)
     if (former) this.#letGo(former)
-    this.#kept.set(nameOf(principal, id), kept)
-    return { chat, kept }
+    this.#kept.set(name, kept)
   }
 
   // The router lives as long as the model: it must not hold the cache. Static, since functions share what those beside them hold.
@@ -289,7 +308,7 @@ export class ContextCache implements AsyncDisposable {
     const taken =
       this.#kept.get(name)?.chat.deref() ||
       this.#opening.has(name) ||
-      (this.#folder !== undefined && existsSync(this.#pathOf({ principal: parent.principal, id })))
+      this.#folder?.has({ principal: parent.principal, id })
     if (taken)
       throw invalid('Expected a name that no conversation has yet: open or remove that one')
     const { chat, kept } = this.#keep(id, options)
@@ -298,38 +317,52 @@ export class ContextCache implements AsyncDisposable {
     return chat
   }
 
-  /** A turn. What is on disk is read beside the request, which waits for it in native code. */
   #start(kept: Kept, ...[request, signal, onEnd]: Parameters<StartAnswer>) {
-    if (request.principal !== kept.principal)
-      throw invalid('Expected the principal that the conversation was opened with')
+    if (request.principal !== kept.principal) throw notIts()
     if (this.#closing) throw new SottoError('ERR_CACHE_CLOSED', 'The context cache is closed')
-    this.#touch(kept)
-    const { parent } = kept
-    const fromParent = kept.place === 'nowhere' && parent?.place === 'disk'
-    const comes = kept.moving !== undefined || kept.place === 'disk' || fromParent
-    if (comes) this.#model.inside.native.expectContext(kept.context, true)
-    kept.answering = true
-    this.#hold(kept)
-    const ended: typeof onEnd = (result) => {
-      onEnd?.(result)
-      kept.answering = false
-      if (!this.#has(kept)) this.#letGo(kept)
-      else if (kept.parked && !kept.moving) void this.#move(kept, () => this.#leave(kept))
-      this.#makeRoom()
-    }
+    const its = this.#begin(kept, request)
     try {
-      const feed = this.#model.answer(
-        { ...request, context: this.#has(kept) ? kept.context : 0 },
-        signal,
-        ended,
-      )
-      if (comes) void this.#move(kept, () => this.#come(kept))
-      return feed
+      return this.#model.answer(its, signal, (result) => {
+        onEnd?.(result)
+        this.#end(kept)
+      })
     } catch (error) {
-      kept.answering = false
-      if (comes) this.#native.expectContext(kept.context, false)
+      this.#fail(kept)
       throw error
     }
+  }
+
+  /** A turn. What is on disk is read beside the request, which waits for it in native code. */
+  #begin(kept: Kept, request: Request): Request {
+    this.#touch(kept)
+    const { parent } = kept
+    const ofParent =
+      kept.place === 'nowhere' && (parent?.place === 'disk' || parent?.moving !== undefined)
+    kept.coming = kept.moving !== undefined || kept.place === 'disk' || ofParent
+    if (kept.coming) {
+      this.#model.inside.native.expectContext(kept.context, true)
+      void this.#move(kept, async () => {
+        if (kept.coming) await this.#come(kept)
+      })
+    }
+    kept.answering = true
+    this.#hold(kept)
+    return { ...request, context: this.#has(kept) ? kept.context : 0 }
+  }
+
+  #end(kept: Kept): void {
+    kept.answering = false
+    if (!this.#has(kept)) this.#letGo(kept)
+    else if (kept.parked && !kept.moving) void this.#move(kept, () => this.#leave(kept))
+    this.#makeRoom()
+  }
+
+  /** Nobody was asked. */
+  #fail(kept: Kept): void {
+    kept.answering = false
+    if (!kept.coming) return
+    kept.coming = false
+    this.#native.expectContext(kept.context, false)
   }
 
   #has(kept: Kept): boolean {
@@ -432,10 +465,12 @@ export class ContextCache implements AsyncDisposable {
 
   /** From disk to native code, whose request waits for it. */
   async #come(kept: Kept): Promise<void> {
+    kept.coming = false
+    await kept.parent?.moving
     const from = kept.place === 'disk' ? kept : kept.parent
     const file = from?.place === 'disk' ? await this.#openFile(from) : undefined
     try {
-      if (file) {
+      if (file && file.header.tokens > 0) {
         const digest = await this.#modelDigest()
         if (!digest.equals(file.header.model))
           throw new SottoError(
@@ -467,12 +502,7 @@ export class ContextCache implements AsyncDisposable {
     this.#assertOpen()
     if (this.#folder === undefined)
       throw invalid('Expected a cache with options.folder to save a conversation')
-    if (kept.answering) {
-      throw new SottoError(
-        'ERR_CHAT_BUSY',
-        'Expected no answer to be written: await the result of the last send()',
-      )
-    }
+    assertIdle(kept)
     if (!this.#has(kept)) throw invalid('Expected a conversation that was not removed')
     let failure: { error: unknown } | undefined
     await this.#move(kept, async () => {
@@ -487,6 +517,11 @@ export class ContextCache implements AsyncDisposable {
     if (failure) throw failure.error
   }
 
+  async #putAway(kept: Kept): Promise<void> {
+    assertIdle(kept)
+    await this.#move(kept, () => this.#leave(kept))
+  }
+
   /** False where native code has nothing that could be restored. With `evict` it then has nothing any more. */
   async #write(kept: Kept, evict: boolean): Promise<boolean> {
     const state =
@@ -495,10 +530,8 @@ export class ContextCache implements AsyncDisposable {
         : undefined
     if (evict && !state) return false
     try {
-      const owner = this.#ownerOf(kept)
       const model = await this.#modelDigest()
-      const messages = kept.chat.deref()?.history ?? []
-      await writeState(this.#pathOf(kept), { owner, model, key: this.#key }, messages, state)
+      await this.#folder!.write(kept, model, kept.chat.deref()?.history ?? [], state)
       return true
     } finally {
       state?.close()
@@ -506,12 +539,8 @@ export class ContextCache implements AsyncDisposable {
   }
 
   async #openFile(kept: Named): Promise<StateFile | undefined> {
-    if (this.#folder === undefined) return undefined
     try {
-      return await StateFile.open(this.#pathOf(kept), {
-        owner: this.#ownerOf(kept),
-        key: this.#key,
-      })
+      return await this.#folder?.open(kept)
     } catch (error) {
       this.#say('refused', kept, error)
       return undefined
@@ -523,14 +552,6 @@ export class ContextCache implements AsyncDisposable {
     return this.#digest
   }
 
-  #ownerOf({ principal, id }: Pick<Kept, 'principal' | 'id'>): Buffer {
-    return ownerDigest(principal, id, this.#key)
-  }
-
-  #pathOf(kept: Pick<Kept, 'principal' | 'id'>): string {
-    return statePath(this.#folder!, this.#ownerOf(kept))
-  }
-
   #say(type: ContextCacheEvent['type'], kept: Named, error?: unknown): void {
     const { id, principal, tokens } = kept
     const event: ContextCacheEvent = { type, id, principal, tokens }
@@ -540,20 +561,28 @@ export class ContextCache implements AsyncDisposable {
   }
 }
 
+function newKept({ id, principal }: ChatName): Kept {
+  return {
+    ...{ id, principal, context: 0, place: 'nowhere', tokens: 0, bytes: 0, answering: false },
+    ...{ parked: false, moving: undefined, restoring: false, coming: false, parent: undefined },
+    chat: undefined as unknown as WeakRef<KeptChat>, // #enter has it
+  }
+}
+
+/** @internal Errors: `ERR_CHAT_BUSY`. */
+export function assertIdle({ answering }: { answering: boolean }): void {
+  if (!answering) return
+  throw new SottoError(
+    'ERR_CHAT_BUSY',
+    'Expected no answer to be written: await the result of the last send()',
+  )
+}
+
+/** @internal */
+export function notIts(): SottoError {
+  return invalid('Expected the principal that the conversation was opened with')
+}
+
 function nameOf(principal: string, id: string): string {
   return `${principal.length} ${principal}${id}`
-}
-
-function invalid(message: string): SottoError {
-  return new SottoError('ERR_OPTION_INVALID', message)
-}
-
-// Without a word of what was given: it may be a key in another form.
-function readKey(key: unknown): KeyObject | undefined {
-  if (key === undefined) return undefined
-  if (key instanceof KeyObject && key.type === 'secret' && key.symmetricKeySize === 32) return key
-  if (key instanceof Uint8Array && key.length === 32) return createSecretKey(key)
-  throw invalid(
-    'Expected options.key to be 32 bytes, as a Uint8Array or a secret KeyObject, received something else',
-  )
 }

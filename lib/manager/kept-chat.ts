@@ -9,9 +9,10 @@ export interface ChatKeeper {
   save(): Promise<void>
   fork(id: string | undefined, options: ChatOptions): KeptChat
   reset(): void
+  close(): Promise<void>
 }
 
-/** A conversation of a {@link ContextCache}; made by its `open`. */
+/** A conversation that a {@link ContextCache} or a {@link ModelManager} keeps; made by `open` and `openChat`. */
 export class KeptChat extends Chat {
   readonly #keeper: ChatKeeper
 
@@ -30,16 +31,24 @@ export class KeptChat extends Chat {
    * Writes it to the cache's folder: what was said, and what was computed of it. It stays in memory too.
    *
    * Errors: `ERR_CHAT_BUSY` while an answer is being written, `ERR_OPTION_INVALID` without a folder, `ERR_DISK`, `ERR_CACHE_CLOSED`,
-   * `ERR_MODEL_CLOSED`.
+   * `ERR_MODEL_CLOSED`, `ERR_MANAGER_CLOSED`.
    */
   save(): Promise<void> {
     return this.#keeper.save()
   }
 
   /**
+   * Takes it out of memory: it is written to the folder, or what was computed of it is dropped. Its next turn brings it back; so does opening
+   * it again. May be called twice. Errors: `ERR_CHAT_BUSY` while an answer is being written.
+   */
+  close(): Promise<void> {
+    return this.#keeper.close()
+  }
+
+  /**
    * A second conversation with the same past, under a name of its own; a random one by default. It shares what was computed.
    *
-   * Errors: `ERR_OPTION_INVALID` when the name is taken, `ERR_CACHE_CLOSED`.
+   * Errors: `ERR_OPTION_INVALID` when the name is taken, `ERR_CACHE_CLOSED`, `ERR_MANAGER_CLOSED`.
    */
   override fork(id?: string): KeptChat {
     return this.#keeper.fork(id, { ...this.defaults, messages: this.history })

@@ -3,7 +3,9 @@
 
 import type { Model } from '../model.js'
 import type { PinnedPrefix } from '../pin.js'
+import type { ContextCache } from './context-cache.js'
 import type { Place } from './memory-budget.js'
+import type { OpenChats } from './open-chats.js'
 
 export class LoadedModel {
   readonly model: Model
@@ -12,10 +14,13 @@ export class LoadedModel {
   lastUsed = performance.now()
   /** Prompt templates that it has computed, by name. They end with it. */
   readonly pins: Map<string, PinnedPrefix>
+  /** What it has computed of conversations that are kept. */
+  readonly contexts: ContextCache | undefined
   /** How many of those who hold it are leases. */
   leases = 0
   readonly #place: Place
   readonly #onIdle: () => void
+  readonly #chats: OpenChats | undefined
   #holds = 0
   #watching = false
   #waiting: (() => void)[] = []
@@ -28,12 +33,15 @@ export class LoadedModel {
     pins: Map<string, PinnedPrefix>,
     place: Place,
     onIdle: () => void,
+    chats: OpenChats | undefined,
   ) {
     this.model = model
     this.source = source
     this.pins = pins
     this.#place = place
     this.#onIdle = onIdle
+    this.#chats = chats
+    this.contexts = chats?.cacheOf(model)
   }
 
   get bytes(): number {
@@ -79,9 +87,10 @@ export class LoadedModel {
     }
   }
 
-  /** Whatever runs fails with `ERR_MODEL_CLOSED`. Resolves when its memory is free. */
+  /** Whatever runs fails with `ERR_MODEL_CLOSED`, after conversations have left. Resolves when its memory is free. */
   close(): Promise<void> {
-    this.#closing ??= this.model.close().finally(() => this.#place.free())
+    const free = () => this.model.close().finally(() => this.#place.free())
+    this.#closing ??= this.#chats ? this.#chats.vacate(this).finally(free) : free()
     this.#wake()
     return this.#closing
   }

@@ -7,12 +7,14 @@ import type { EmbeddingOptions, RankedDocument, RerankOptions } from '../embeddi
 import { received, SottoError } from '../errors.js'
 import { type LoadOptions, memoryLimit } from '../load.js'
 import { checkPaths, type ModelInfo } from '../model.js'
-import { abortSignal, callback, checkOptions, flag, number, oneOf } from '../options.js'
+import { abortSignal, callback, checkOptions, flag, number, object, oneOf } from '../options.js'
 import { TokenStream } from '../token-stream.js'
 import type { ManagerEvents, ServePhase } from './events.js'
+import type { KeptChat } from './kept-chat.js'
 import { ModelLease } from './lease.js'
 import { Line } from './line.js'
 import { MemoryBudget } from './memory-budget.js'
+import { type ManagedContextOptions, OpenChats } from './open-chats.js'
 import { PromptTemplates } from './prompt-templates.js'
 import { type Call, closed, type Entry, ServedModel } from './served-model.js'
 
@@ -24,6 +26,8 @@ export interface ManagerOptions {
   memoryBudget?: number
   /** Milliseconds after which a model that nobody uses is unloaded, 0 … 2^31 − 1 or Infinity. Default Infinity. */
   idleTimeout?: number
+  /** Keep conversations: `openChat`. Default: none are kept. */
+  contexts?: ManagedContextOptions
 }
 
 /** `LoadOptions` of the model, and what the manager does with it. */
@@ -107,18 +111,29 @@ export class ModelManager extends EventEmitter<ManagerEvents> implements AsyncDi
   readonly #going = new Set<ServedModel>()
   readonly #budget: MemoryBudget
   readonly #loads = new Line()
+  readonly #chats: OpenChats | undefined
   readonly #idleTimeout: number
   #closing: Promise<void> | undefined
 
   /** Errors: `ERR_OPTION_INVALID`, `ERR_OPTION_UNKNOWN`. */
   constructor(given?: ManagerOptions) {
     super()
-    const { memoryBudget = memoryLimit(), idleTimeout = Number.POSITIVE_INFINITY } =
-      checkOptions<ManagerOptions>('options', given, {
-        memoryBudget: number(1, Number.POSITIVE_INFINITY),
-        idleTimeout: milliseconds,
-      })
+    const {
+      memoryBudget = memoryLimit(),
+      idleTimeout = Number.POSITIVE_INFINITY,
+      contexts,
+    } = checkOptions<ManagerOptions>('options', given, {
+      memoryBudget: number(1, Number.POSITIVE_INFINITY),
+      idleTimeout: milliseconds,
+      contexts: object('an object'),
+    })
     this.#idleTimeout = idleTimeout
+    if (contexts) {
+      this.#chats = new OpenChats(contexts, {
+        find: (name) => this.#find(name),
+        assertOpen: () => this.#assertOpen(),
+      })
+    }
     this.#budget = new MemoryBudget(memoryBudget, () =>
       [...this.#served.values(), ...this.#going].flatMap(({ tenants }) => tenants),
     )
@@ -153,6 +168,7 @@ export class ModelManager extends EventEmitter<ManagerEvents> implements AsyncDi
       budget: this.#budget,
       loads: this.#loads,
       templates: this.templates,
+      chats: this.#chats,
       emit: (event, ...said) => this.#tell(event, said),
       forget: (its) => {
         if (this.#served.get(name) === its) this.#served.delete(name)
@@ -247,9 +263,64 @@ export class ModelManager extends EventEmitter<ManagerEvents> implements AsyncDi
    */
   chat(name: string, given?: ManagedChatOptions): Chat {
     this.#find(name)
-    const { promptTemplate, ...chat } = given ?? {}
-    const options = promptTemplate === undefined ? chat : this.templates.begin(promptTemplate, chat)
-    return new Chat((...request) => this.#find(name).answer(...request), options)
+    return new Chat((...request) => this.#find(name).answer(...request), this.#begin(given))
+  }
+
+  #begin({ promptTemplate, ...chat }: ManagedChatOptions = {}): ChatOptions {
+    return promptTemplate === undefined ? chat : this.templates.begin(promptTemplate, chat)
+  }
+
+  /**
+   * A conversation that is kept, by id and `options.principal`; the name may be left out where one is served. It is the one that is in
+   * use, the one in the folder, or a new one that begins with the options; they are also the defaults of its turns. As with `chat`, each
+   * answer is by the model that the name means then. That goes on from what it, or a model of the same weights, has computed; after a swap
+   * to others the words stay and are computed again. Without a folder words last as long as the manager, what was computed as long as the model.
+   *
+   * Errors: `ERR_OPTION_INVALID` without `contexts`, `ERR_NAME_UNKNOWN` of name and template, `ERR_DISK`, `ERR_MANAGER_CLOSED`, and those of `chat`.
+   *
+   * @example
+   * ```ts
+   * import { ModelManager } from 'sotto'
+   * await using manager = new ModelManager({ contexts: { folder: './chats' } })
+   * await manager.load('chat', 'smollm2-135m-instruct')
+   * const chat = await manager.openChat('chat', 'anna', { system: 'Be brief.' })
+   * console.log(await chat.send('Why is the sky blue?', { maxTokens: 16 }).text())
+   * ```
+   */
+  openChat(name: string, id: string, options?: ManagedChatOptions): Promise<KeptChat>
+  openChat(id: string, options?: ManagedChatOptions): Promise<KeptChat>
+  async openChat(
+    first: string,
+    second?: string | ManagedChatOptions,
+    third?: ManagedChatOptions,
+  ): Promise<KeptChat> {
+    this.#assertOpen()
+    if (!this.#chats) {
+      throw new SottoError(
+        'ERR_OPTION_INVALID',
+        'Expected a manager that keeps conversations: new ModelManager({ contexts: { folder } }), or use chat()',
+      )
+    }
+    const [name, id, given] =
+      typeof second === 'string' ? [first, second, third] : [this.#onlyName(), first, second]
+    this.#find(name)
+    if (typeof id !== 'string' || id === '') {
+      throw new SottoError(
+        'ERR_OPTION_INVALID',
+        `Expected the id of a conversation, received ${received(id)}`,
+      )
+    }
+    const options = this.#begin(given)
+    return this.#chats.open({ name, id, principal: options.principal ?? '' }, options)
+  }
+
+  #onlyName(): string {
+    const names = [...this.#served.keys()]
+    if (names.length === 1) return names[0]!
+    throw new SottoError(
+      'ERR_NAME_UNKNOWN',
+      `Expected the name of a model before the id, since ${names.length} are served (${names.join(', ') || 'none'})`,
+    )
   }
 
   /** As `Model.embed`. */
@@ -286,6 +357,7 @@ export class ModelManager extends EventEmitter<ManagerEvents> implements AsyncDi
 
   async #close(): Promise<void> {
     await Promise.all([...this.#served.values(), ...this.#going].map((served) => served.close()))
+    await this.#chats?.close()
     this.#served.clear()
   }
 

@@ -17,6 +17,7 @@ import type { Emit, ManagerEvents, ServePhase } from './events.js'
 import { Line } from './line.js'
 import { LoadedModel } from './loaded-model.js'
 import type { MemoryBudget, Place, Tenant } from './memory-budget.js'
+import type { OpenChats } from './open-chats.js'
 import type { PromptTemplates } from './prompt-templates.js'
 import { warmUp } from './warm-up.js'
 
@@ -43,10 +44,14 @@ export interface Household {
   /** One load at a time: they would take the same disk and the same cores from each other, and libuv's threads from everybody. */
   loads: Line
   templates: PromptTemplates
+  /** Undefined where none are kept. */
+  chats: OpenChats | undefined
   emit: Emit
   /** Removes a name. */
   forget(served: ServedModel): void
 }
+
+type Request = Parameters<StartAnswer>[0]
 
 export class ServedModel {
   readonly name: string
@@ -99,19 +104,24 @@ export class ServedModel {
     return [...tenants, seen(this.#current, this.#entry.keep ? 'keep' : used ? 'busy' : 'idle')]
   }
 
-  /** Sends a request to the model of the name: at once, or as soon as there is one. */
-  readonly answer: StartAnswer = (request, signal, onEnd) => {
+  /** Sends a request to the model of the name: at once, or as soon as there is one. `enter` makes it one of that model. */
+  readonly answer = (
+    request: Request,
+    signal: AbortSignal | undefined,
+    onEnd?: (result: StreamResult | undefined) => void,
+    enter: (loaded: LoadedModel) => Request = () => request,
+  ): AnswerFeed => {
     this.#assertServed()
     if (this.#current && !this.#leaving) {
-      const feed = this.#current.model.answer(request, signal, onEnd)
+      const feed = this.#current.model.answer(enter(this.#current), signal, onEnd)
       this.#current.used()
       return feed
     }
-    return this.#answerLate(request, signal, onEnd)
+    return this.#answerLate(enter, signal, onEnd)
   }
 
   #answerLate(
-    request: Parameters<StartAnswer>[0],
+    enter: (loaded: LoadedModel) => Request,
     signal: AbortSignal | undefined,
     onEnd?: (result: StreamResult | undefined) => void,
   ): AnswerFeed {
@@ -119,7 +129,7 @@ export class ServedModel {
     const begin = async () => {
       const [loaded, release] = await this.#hold()
       try {
-        if (!late.feed.finished) loaded.model.answerLate(request, late)
+        if (!late.feed.finished) loaded.model.answerLate(enter(loaded), late)
       } finally {
         release()
       }
@@ -297,7 +307,9 @@ export class ServedModel {
         tell('warming', 1)
         const pins = await this.#home.templates.pinAll(this.name, model, signal)
         throwIfAborted(signal, `Loading ${this.name}`)
-        return new LoadedModel(model, source, pins, place!, () => this.#rested())
+        return new LoadedModel(
+          ...([model, source, pins, place!, () => this.#rested(), this.#home.chats] as const),
+        )
       })
     } catch (error) {
       await model?.close()

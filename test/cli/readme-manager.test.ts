@@ -21,7 +21,7 @@ it("the program of README's section on names swaps a model under a conversation"
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     expect(said.split('\n')).toEqual([
-      ...['chat is model.gguf', 'chat is other.gguf', 'true 1 true', 'true', ''],
+      ...['chat is model.gguf', 'chat is other.gguf', 'true 1 true', 'true', 'true', ''],
     ])
   } finally {
     rmSync(folder, { recursive: true, force: true })
