@@ -1,5 +1,5 @@
 // run.mjs: the bench: trials × drivers, each in a fresh process, interleaved, medians. Writes bench/results/<trial>.csv, the plots
-// and the README's tables. `npm run bench -- [--quick] [--trial speed,load,…] [--repeats 5]`; README.md says which makes what.
+// and the README's tables. `npm run bench -- [--quick] [--trial speed,load,…] [--repeats 5] [--swaps 1000]`; README.md says which makes what.
 
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -22,6 +22,7 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     trial: { type: 'string' },
     repeats: { type: 'string' },
+    swaps: { type: 'string' },
   },
 })
 const { quick } = values
@@ -42,11 +43,13 @@ for (const name of trials) {
   limits = measureLimits(threads, limits)
   const repeats = repeatsOf(name)
   const trial = (await import(`./trials/${name}.mjs`))[name]
-  const rows = await trial({ quick, repeats, threads, limits }).catch((error) => {
-    console.error(`${name}:`, error) // the other trials have nothing to do with it
-    process.exitCode = 1
-    return []
-  })
+  const rows = await trial({ quick, repeats, threads, limits, swaps: values.swaps }).catch(
+    (error) => {
+      console.error(`${name}:`, error) // the other trials have nothing to do with it
+      process.exitCode = 1
+      return []
+    },
+  )
   if (rows.length > 0) save(name, rows, { quick, limits, repeats })
   console.log(`${name}: ${((performance.now() - begin) / 1000).toFixed(0)} s`)
   // After each, so that a bench that is stopped keeps what it has.
