@@ -242,6 +242,24 @@ describe('a conversation of a manager', () => {
     )
   })
 
+  it('whose answer unload() cuts has what was said before in the folder', async () => {
+    const manager = await start()
+    const chat = await manager.openChat('chat', 'ada', o)
+    await turn(chat, hello)
+    const stream = chat.send('Go on', { maxTokens: 1500 })
+    await stream[Symbol.asyncIterator]().next()
+    const cut = expectCode('ERR_MODEL_CLOSED', () => stream.result)
+    await Promise.all([manager.unload('chat', { drain: false }), cut])
+    await chat.close()
+    const again = await (await start()).openChat('chat', 'ada', o)
+    expect(again.history).toEqual(chat.history)
+    expect(again.history).toHaveLength(2)
+    await manager.load('chat', one, load)
+    expect((await turn(chat, 'Who am I?')).text).toBe(
+      (await usual([one, hello], [one, 'Who am I?']))[1],
+    )
+  })
+
   it('forks: on the model, after a swap, and from the file', async () => {
     const manager = await start()
     const parent = await manager.openChat('chat', 'parent', o)

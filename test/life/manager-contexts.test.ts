@@ -78,6 +78,28 @@ await manager.close()`,
   },
 )
 
+it.each([
+  ['in memory', '{ folder: undefined }'],
+  ['where the folder takes no files', '{}'],
+])('what was said and is in no file is kept whatever is collected: %s', async (_, contexts) => {
+  const outcome = await runScript(
+    `${prelude()}
+const manager = await make(${contexts})
+await (async () => {
+  const chat = await manager.openChat('a', options)
+  await chat.send('Hello').result
+})()
+const { rmSync } = await import('node:fs')
+rmSync(${JSON.stringify(folder)}, { recursive: true })
+await (await manager.swap('chat', tiny, { contextSize: 512 })).drained
+await collect()
+console.log((await manager.openChat('a')).history.length, events.join())
+await manager.close()`,
+    { flags: ['--expose-gc'] },
+  )
+  expect(outcome).toEqual({ code: 0, signal: null, stdout: '2 dropped\n', stderr: '' })
+})
+
 it('a process may end while a model that goes writes conversations', async () => {
   const outcome = await runScript(
     `${prelude()}
