@@ -5,8 +5,8 @@ import { randomUUID } from 'node:crypto'
 import type { ChatOptions, StartAnswer } from '../chat.js'
 import { SottoError } from '../errors.js'
 import type { Model } from '../model.js'
-import { originOf, stateDigest } from '../model-origin.js'
-import { fromNative, type NativeContextNews, type NativeModel } from '../native.js'
+import { originOf } from '../model-origin.js'
+import type { NativeContextNews, NativeModel } from '../native.js'
 import type { RequestRouter } from '../request-router.js'
 import { ChatFolder, type ChatName } from './chat-folder.js'
 import {
@@ -16,52 +16,25 @@ import {
   checkContextOptions,
   invalid,
 } from './context-options.js'
+import { ContextShelf } from './context-shelf.js'
 import { KeptChat } from './kept-chat.js'
+import {
+  assertIdle,
+  type Kept,
+  type KeptContext,
+  move,
+  nameOf,
+  newKept,
+  notIts,
+  type Request,
+} from './kept-context.js'
 import type { StateFile } from './state-file.js'
 
 // Of the 24 sequences that a model remembers, these may be conversations; the rest is for what nobody has named.
 const mostInMemory = 16
 
-type Named = Pick<Kept, 'id' | 'principal' | 'tokens'>
-type Request = Parameters<StartAnswer>[0]
-
 // A conversation whose file has all of it lives as long as somebody uses it.
 const unreachable = new FinalizationRegistry<() => void>((letGo) => letGo())
-
-/** One conversation, and where what was computed of it is. */
-interface Kept {
-  id: string
-  principal: string
-  /** In native code. */
-  context: number
-  chat: WeakRef<KeptChat>
-  place: 'nowhere' | 'memory' | 'disk'
-  tokens: number
-  bytes: number
-  answering: boolean
-  /** Native code has put it aside for want of room. */
-  parked: boolean
-  /** The last thing that moves it between places. */
-  moving: Promise<void> | undefined
-  restoring: boolean
-  /** Its request waits for what is brought from disk. */
-  coming: boolean
-  /** Whose file to go on from, as long as it has none of its own. */
-  parent: Kept | undefined
-}
-
-/** @internal What a model has computed of a conversation, for who has its words. */
-export interface KeptContext {
-  readonly kept: Kept
-  /** Its turn: the request as the model is to have it. `end` follows, or `fail` where nobody could be asked. */
-  begin(request: Request): Request
-  end(): void
-  fail(): void
-  reset(): void
-  save(): Promise<void>
-  /** Lets go of it. Resolves with whether a file has all of it now. Never rejects. */
-  leave(): Promise<boolean>
-}
 
 /**
  * Keeps conversations of a model, by name and principal: the recent ones in memory, others in files, so that no turn computes again what was
@@ -84,14 +57,13 @@ export class ContextCache implements AsyncDisposable {
   readonly #folder: ChatFolder | undefined
   readonly #maxTokens: number
   readonly #maxBytes: number
-  readonly #wipe: boolean
+  readonly #shelf: ContextShelf
   readonly #onEvent: ((event: ContextCacheEvent) => void) | undefined
   /** Least recently used first. */
   readonly #kept = new Map<string, Kept>()
   /** Chats of which no file has all that was said. Not in `Kept`, which the model holds. */
   readonly #held = new Map<Kept, KeptChat>()
   readonly #opening = new Map<string, Promise<KeptChat>>()
-  #digest: Promise<Buffer> | undefined
   #closing: Promise<void> | undefined
 
   /**
@@ -120,13 +92,15 @@ export class ContextCache implements AsyncDisposable {
     this.#folder = ChatFolder.of(options)
     this.#maxTokens = options.maxTokens ?? Math.floor(model.info.contextSize / 2)
     this.#maxBytes = options.maxBytes ?? Number.POSITIVE_INFINITY
-    this.#wipe = options.wipe ?? false
     this.#onEvent = options.onEvent
+    this.#shelf = new ContextShelf(native, this.#folder, options.wipe ?? false, (...said) =>
+      this.#say(...said),
+    )
     if (!originOf(native).prefixCache)
       throw invalid(
         'Expected a model that was loaded with prefixCache, without which nothing is kept',
       )
-    if (this.#wipe && (model.info.recurrent || model.info.hybrid))
+    if (options.wipe && (model.info.recurrent || model.info.hybrid))
       throw invalid('Expected options.wipe to be false for a recurrent model, received true')
   }
 
@@ -150,8 +124,9 @@ export class ContextCache implements AsyncDisposable {
   /** A conversation out of the folder, or a new one. */
   async #read(id: string, options: ChatOptions): Promise<KeptChat> {
     const named = { id, principal: options.principal ?? '', tokens: 0 }
-    const file = await this.#openFile(named)
+    let file: StateFile | undefined
     try {
+      file = await this.#folder?.open(named)
       if (!file) return this.#keep(id, options).chat
       const { system: _, ...others } = options
       const { chat, kept } = this.#keep(id, { ...others, messages: await file.messages() })
@@ -180,7 +155,7 @@ export class ContextCache implements AsyncDisposable {
     kept.parent = parent?.kept
     if (onDisk === true) kept.place = 'disk'
     else if (onDisk)
-      void this.#move(kept, async () => {
+      void move(kept, async () => {
         if (await onDisk) kept.place = 'disk'
       })
     return {
@@ -191,7 +166,7 @@ export class ContextCache implements AsyncDisposable {
       reset: () => this.#reset(kept),
       save: () => this.#save(kept),
       leave: async () => {
-        await this.#move(kept, () => this.#leave(kept))
+        await move(kept, () => this.#leave(kept))
         this.#letGo(kept)
         return kept.place === 'disk'
       },
@@ -236,7 +211,7 @@ export class ContextCache implements AsyncDisposable {
     await Promise.all([...this.#opening.values()].map((opening) => opening.catch(() => {})))
     for (const kept of [...this.#kept.values()]) {
       await kept.moving
-      if (!kept.answering) await this.#move(kept, () => this.#leave(kept))
+      if (!kept.answering) await move(kept, () => this.#leave(kept))
       this.#letGo(kept)
     }
   }
@@ -296,8 +271,8 @@ export class ContextCache implements AsyncDisposable {
   #reset(kept: Kept): void {
     this.#hold(kept) // the file says something else
     kept.parent = undefined
-    void this.#move(kept, async () => {
-      if (kept.place === 'memory') this.#drop(kept)
+    void move(kept, async () => {
+      if (kept.place === 'memory') this.#shelf.drop(kept)
       kept.place = 'nowhere'
     })
   }
@@ -341,8 +316,8 @@ export class ContextCache implements AsyncDisposable {
     kept.coming = kept.moving !== undefined || kept.place === 'disk' || ofParent
     if (kept.coming) {
       this.#model.inside.native.expectContext(kept.context, true)
-      void this.#move(kept, async () => {
-        if (kept.coming) await this.#come(kept)
+      void move(kept, async () => {
+        if (kept.coming) await this.#shelf.come(kept)
       })
     }
     kept.answering = true
@@ -353,7 +328,7 @@ export class ContextCache implements AsyncDisposable {
   #end(kept: Kept): void {
     kept.answering = false
     if (!this.#has(kept)) this.#letGo(kept)
-    else if (kept.parked && !kept.moving) void this.#move(kept, () => this.#leave(kept))
+    else if (kept.parked && !kept.moving) void move(kept, () => this.#leave(kept))
     this.#makeRoom()
   }
 
@@ -388,15 +363,7 @@ export class ContextCache implements AsyncDisposable {
     this.#held.delete(kept)
     if (kept.answering) return
     this.#router.removeContext(kept.context)
-    this.#drop(kept)
-  }
-
-  #drop(kept: Kept): void {
-    try {
-      this.#native.dropContext(kept.context, this.#wipe)
-    } catch {
-      // The model is closed, and has nothing any more.
-    }
+    this.#shelf.drop(kept)
   }
 
   /** What native code says of it. */
@@ -409,7 +376,7 @@ export class ContextCache implements AsyncDisposable {
     }
     if (tokens > 0) {
       Object.assign(kept, { tokens, bytes, place: 'memory' })
-      if (parked && !kept.answering && !kept.moving) void this.#move(kept, () => this.#leave(kept))
+      if (parked && !kept.answering && !kept.moving) void move(kept, () => this.#leave(kept))
     } else if (kept.place === 'memory' && !kept.moving) {
       kept.place = 'nowhere'
       this.#say('dropped', kept)
@@ -430,71 +397,7 @@ export class ContextCache implements AsyncDisposable {
       conversations--
       tokens -= kept.tokens
       bytes -= kept.bytes
-      if (!leaving) void this.#move(kept, () => this.#leave(kept))
-    }
-  }
-
-  /** One thing at a time moves it. Never rejects. */
-  #move(kept: Kept, action: () => Promise<void>): Promise<void> {
-    const moving = (kept.moving ?? Promise.resolve()).then(action).finally(() => {
-      if (kept.moving === moving) kept.moving = undefined
-    })
-    kept.moving = moving
-    return moving
-  }
-
-  /** From memory to disk, or to nowhere. */
-  async #leave(kept: Kept): Promise<void> {
-    if (kept.place !== 'memory') return
-    let error: unknown
-    try {
-      if (this.#folder === undefined) this.#drop(kept)
-      else if (await this.#write(kept, true)) {
-        kept.place = 'disk'
-        this.#say('spilled', kept)
-        if (!kept.answering) this.#held.delete(kept)
-        return
-      }
-    } catch (cause) {
-      error = fromNative(cause)
-    }
-    kept.place = 'nowhere'
-    kept.parked = false
-    this.#say('dropped', kept, error)
-  }
-
-  /** From disk to native code, whose request waits for it. */
-  async #come(kept: Kept): Promise<void> {
-    kept.coming = false
-    await kept.parent?.moving
-    const from = kept.place === 'disk' ? kept : kept.parent
-    const file = from?.place === 'disk' ? await this.#openFile(from) : undefined
-    try {
-      if (file && file.header.tokens > 0) {
-        const digest = await this.#modelDigest()
-        if (!digest.equals(file.header.model))
-          throw new SottoError(
-            'ERR_STATE_INVALID',
-            'Expected what this model computed, received what another one did, or this one with other options',
-          )
-        const state = await file.state()
-        if (state) {
-          kept.restoring = true
-          this.#native.restoreContext(kept.context, kept.principal, state)
-          return
-        }
-      }
-    } catch (error) {
-      this.#say('refused', kept, fromNative(error))
-    } finally {
-      await file?.close()
-      kept.parent = undefined
-      if (kept.place === 'disk') kept.place = 'nowhere' // until native code says more
-    }
-    try {
-      this.#native.expectContext(kept.context, false)
-    } catch {
-      // The model is closed, and so is the request.
+      if (!leaving) void move(kept, () => this.#leave(kept))
     }
   }
 
@@ -504,85 +407,29 @@ export class ContextCache implements AsyncDisposable {
       throw invalid('Expected a cache with options.folder to save a conversation')
     assertIdle(kept)
     if (!this.#has(kept)) throw invalid('Expected a conversation that was not removed')
-    let failure: { error: unknown } | undefined
-    await this.#move(kept, async () => {
-      if (kept.place === 'disk') return
-      await this.#write(kept, false).then(
-        () => this.#say('saved', kept),
-        (error) => {
-          failure = { error: fromNative(error) }
-        },
-      )
-    })
-    if (failure) throw failure.error
+    await this.#shelf.save(kept)
+  }
+
+  async #leave(kept: Kept): Promise<void> {
+    await this.#shelf.leave(kept)
+    if (kept.place === 'disk' && !kept.answering) this.#held.delete(kept)
   }
 
   async #putAway(kept: Kept): Promise<void> {
     assertIdle(kept)
-    await this.#move(kept, () => this.#leave(kept))
+    if (!this.#has(kept)) return
+    await move(kept, () => this.#leave(kept))
   }
 
-  /** False where native code has nothing that could be restored. With `evict` it then has nothing any more. */
-  async #write(kept: Kept, evict: boolean): Promise<boolean> {
-    const state =
-      kept.place === 'memory'
-        ? await this.#native.saveContext(kept.context, evict, evict && this.#wipe)
-        : undefined
-    if (evict && !state) return false
-    try {
-      const model = await this.#modelDigest()
-      await this.#folder!.write(kept, model, kept.chat.deref()?.history ?? [], state)
-      return true
-    } finally {
-      state?.close()
-    }
-  }
-
-  async #openFile(kept: Named): Promise<StateFile | undefined> {
-    try {
-      return await this.#folder?.open(kept)
-    } catch (error) {
-      this.#say('refused', kept, error)
-      return undefined
-    }
-  }
-
-  #modelDigest(): Promise<Buffer> {
-    this.#digest ??= stateDigest(this.#native)
-    return this.#digest
-  }
-
-  #say(type: ContextCacheEvent['type'], kept: Named, error?: unknown): void {
+  #say(
+    type: ContextCacheEvent['type'],
+    kept: Pick<Kept, 'id' | 'principal' | 'tokens'>,
+    error?: unknown,
+  ): void {
     const { id, principal, tokens } = kept
     const event: ContextCacheEvent = { type, id, principal, tokens }
     if (error instanceof SottoError) event.error = error
     // What it throws is the caller's, and must not stop what moves conversations.
     if (this.#onEvent) queueMicrotask(() => this.#onEvent?.(event))
   }
-}
-
-function newKept({ id, principal }: ChatName): Kept {
-  return {
-    ...{ id, principal, context: 0, place: 'nowhere', tokens: 0, bytes: 0, answering: false },
-    ...{ parked: false, moving: undefined, restoring: false, coming: false, parent: undefined },
-    chat: undefined as unknown as WeakRef<KeptChat>, // #enter has it
-  }
-}
-
-/** @internal Errors: `ERR_CHAT_BUSY`. */
-export function assertIdle({ answering }: { answering: boolean }): void {
-  if (!answering) return
-  throw new SottoError(
-    'ERR_CHAT_BUSY',
-    'Expected no answer to be written: await the result of the last send()',
-  )
-}
-
-/** @internal */
-export function notIts(): SottoError {
-  return invalid('Expected the principal that the conversation was opened with')
-}
-
-function nameOf(principal: string, id: string): string {
-  return `${principal.length} ${principal}${id}`
 }

@@ -4,9 +4,9 @@
 // Rules: 1. a cache reads the file when the one before has written it. 2. What no file has is held: nobody else knows it.
 
 import type { ChatOptions, StartAnswer } from '../chat.js'
-import { assertIdle, type KeptContext, notIts } from './context-cache.js'
 import { invalid } from './context-options.js'
 import { KeptChat } from './kept-chat.js'
+import { assertIdle, type KeptContext, notIts } from './kept-context.js'
 import type { LoadedModel } from './loaded-model.js'
 import type { OpenChats } from './open-chats.js'
 

@@ -157,6 +157,27 @@ describe('conversations of a tiny model', () => {
     expect(place.files()).toHaveLength(2)
   })
 
+  it('closing one takes it out of memory, and its next turn brings it back', async () => {
+    const { cache, heard, events } = await openCache(model, { folder: place.folder })
+    const chat = await cache.open('a', { ...options, principal: 'closed' })
+    await chat.close() // nothing was said
+    const first = await chat.send(said('Ada')).result
+    await Promise.all([chat.close(), chat.close()])
+    await heard('spilled', 'a')
+    expect(cache.inMemory.conversations).toBe(0)
+    const answer = chat.send('Who am I?')
+    await expectCode('ERR_CHAT_BUSY', () => chat.close())
+    const again = await answer.result
+    await heard('restored', 'a')
+    expect([summary(first), summary(again)]).toEqual(await asUsual(said('Ada'), 'Who am I?'))
+    await cache.remove('a', { principal: 'closed' })
+    await chat.close()
+    expect(events.map(({ type }) => type)).toEqual(['spilled', 'restored'])
+    await cache.close()
+    await chat.close()
+    expect(place.files()).toEqual([])
+  })
+
   it('opening twice is the same conversation', async () => {
     const { cache } = await openCache(model, { folder: place.folder })
     const [one, two] = await Promise.all([cache.open('a', options), cache.open('a', options)])
