@@ -37,3 +37,10 @@ export type Emit = <Name extends keyof ManagerEvents>(
   name: Name,
   ...event: ManagerEvents[Name]
 ) => void
+
+/** Says something of one name. */
+export type Say = <Name extends keyof ManagerEvents>(
+  event: Name,
+  source: string | string[],
+  more?: Omit<ManagerEvents[Name][0], 'name' | 'source'>,
+) => void

@@ -10,13 +10,14 @@ import { checkPaths, type ModelInfo } from '../model.js'
 import { abortSignal, callback, checkOptions, flag, number, object, oneOf } from '../options.js'
 import { TokenStream } from '../token-stream.js'
 import type { ManagerEvents, ServePhase } from './events.js'
+import { type Call, closed, type Entry } from './household.js'
 import type { KeptChat } from './kept-chat.js'
 import { ModelLease } from './lease.js'
 import { Line } from './line.js'
 import { MemoryBudget } from './memory-budget.js'
 import { type ManagedContextOptions, OpenChats } from './open-chats.js'
 import { PromptTemplates } from './prompt-templates.js'
-import { type Call, closed, type Entry, ServedModel } from './served-model.js'
+import { ServedModel } from './served-model.js'
 
 export interface ManagerOptions {
   /**

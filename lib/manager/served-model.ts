@@ -11,45 +11,12 @@ import type { AnswerFeed } from '../answer-feed.js'
 import type { StartAnswer } from '../chat.js'
 import { SottoError } from '../errors.js'
 import { LateAnswer } from '../late-answer.js'
-import { estimateModel, type LoadOptions, loadModel } from '../load.js'
-import type { Model } from '../model.js'
-import type { Emit, ManagerEvents, ServePhase } from './events.js'
+import { bringModel } from './bring-model.js'
+import type { ManagerEvents, Say } from './events.js'
+import { type Call, closed, type Entry, type Household } from './household.js'
 import { Line } from './line.js'
-import { LoadedModel } from './loaded-model.js'
-import type { MemoryBudget, Place, Tenant } from './memory-budget.js'
-import type { OpenChats } from './open-chats.js'
-import type { PromptTemplates } from './prompt-templates.js'
-import { warmUp } from './warm-up.js'
-
-/** What a name stands for, also while nothing is loaded. */
-export interface Entry {
-  source: string | string[]
-  load: Omit<LoadOptions, 'signal' | 'onProgress'>
-  /** Milliseconds. */
-  idleTimeout: number
-  whenFull: 'fail' | 'drain'
-  keep: boolean
-  onDemand: boolean
-}
-
-/** Of one call of load or swap. */
-export interface Call {
-  signal?: AbortSignal | undefined
-  onProgress?: ((progress: { phase: ServePhase; fraction: number }) => void) | undefined
-}
-
-/** What the names of a manager share. */
-export interface Household {
-  budget: MemoryBudget
-  /** One load at a time: they would take the same disk and the same cores from each other, and libuv's threads from everybody. */
-  loads: Line
-  templates: PromptTemplates
-  /** Undefined where none are kept. */
-  chats: OpenChats | undefined
-  emit: Emit
-  /** Removes a name. */
-  forget(served: ServedModel): void
-}
+import type { LoadedModel } from './loaded-model.js'
+import type { Tenant } from './memory-budget.js'
 
 type Request = Parameters<StartAnswer>[0]
 
@@ -274,52 +241,6 @@ export class ServedModel {
     }
   }
 
-  /** Loads a model beside the current one, or after `giveWay`, and has it say a first token. Nobody sees it before. */
-  async #bring(
-    entry: Entry,
-    { signal, onProgress }: Call,
-    giveWay?: () => (() => Promise<void>) | undefined,
-  ): Promise<LoadedModel> {
-    const { source } = entry
-    const tell = (phase: ServePhase, fraction: number) => {
-      this.#home.emit('progress', { name: this.name, source, phase, fraction })
-      onProgress?.({ phase, fraction })
-    }
-    let place: Place | undefined
-    let model: Model | undefined
-    try {
-      const { total: bytes } = await estimateModel(source, entry.load)
-      this.#say('loading', source, { bytes })
-      place = await this.#home.budget.reserve({
-        ...{ name: this.name, bytes, whenFull: entry.whenFull, signal },
-        ...(giveWay && { giveWay }),
-      })
-      return await this.#home.loads.run(async () => {
-        model = await loadModel(source, {
-          ...entry.load,
-          ...(signal && { signal }),
-          onProgress: ({ phase, fraction }) => tell(phase, fraction),
-        })
-        this.#say('loaded', source, { bytes, info: model.info })
-        this.#say('warming', source)
-        tell('warming', 0)
-        await warmUp(model, signal)
-        tell('warming', 1)
-        const pins = await this.#home.templates.pinAll(this.name, model, signal)
-        throwIfAborted(signal, `Loading ${this.name}`)
-        return new LoadedModel(
-          ...([model, source, pins, place!, () => this.#rested(), this.#home.chats] as const),
-        )
-      })
-    } catch (error) {
-      await model?.close()
-      place?.free()
-      const serving = this.#current?.source
-      this.#say('failed', source, { error: error as Error, ...(serving && { serving }) })
-      throw error
-    }
-  }
-
   /** The manager may have been closed in the meantime. */
   #adopt(fresh: LoadedModel): LoadedModel {
     if (!this.#end) return fresh
@@ -354,7 +275,7 @@ export class ServedModel {
       this.#current = this.#adopt(await this.#bring(this.#entry, {}))
       this.#switched()
     } catch {
-      // Said by #bring; the next use tries again.
+      // Said by bringModel; the next use tries again.
     } finally {
       this.#leaving = false
     }
@@ -412,13 +333,25 @@ export class ServedModel {
     })
   }
 
-  #say<Name extends keyof ManagerEvents>(
-    event: Name,
-    source: string | string[],
-    more?: Omit<ManagerEvents[Name][0], 'name' | 'source'>,
-  ): void {
-    const said = { name: this.name, source, ...more } as ManagerEvents[Name][0]
-    this.#home.emit(event, ...([said] as unknown as ManagerEvents[Name]))
+  /** Loads a model of this name, which nobody sees before it is there. */
+  #bring(
+    entry: Entry,
+    call: Call,
+    giveWay?: () => (() => Promise<void>) | undefined,
+  ): Promise<LoadedModel> {
+    return bringModel(entry, call, {
+      name: this.name,
+      home: this.#home,
+      say: this.#say,
+      serving: () => this.#current?.source,
+      onIdle: () => this.#rested(),
+      giveWay,
+    })
+  }
+
+  readonly #say: Say = (event, source, more) => {
+    const said = { name: this.name, source, ...more } as unknown
+    this.#home.emit(event, ...([said] as never))
   }
 
   #assertServed(): void {
@@ -430,8 +363,4 @@ export class ServedModel {
       )
     }
   }
-}
-
-export function closed(): SottoError {
-  return new SottoError('ERR_MANAGER_CLOSED', 'The model manager is closed: make a new one')
 }

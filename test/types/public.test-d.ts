@@ -4,6 +4,7 @@ import {
   type Chat,
   type ChatPart,
   type Completion,
+  type KeptChat,
   loadModel,
   type Model,
   type ModelLease,
@@ -52,6 +53,9 @@ export async function everything(): Promise<void> {
   using lease: ModelLease = await manager.lease('chat')
   expectType<Model>(lease.model)
   expectType<Chat>(manager.chat('chat', { promptTemplate: 'support' }))
+  expectType<KeptChat>(await manager.openChat('anna', { promptTemplate: 'support' }))
+  expectType<KeptChat>((await manager.openChat('chat', 'anna', { principal: 'x' })).fork())
+  new ModelManager({ contexts: { key: new Uint8Array(32), onEvent: ({ name, id }) => [name, id] } })
   // @ts-expect-error neither
   await manager.load('chat', 'x', { whenFull: 'wait' })
   const reason: 'stop' | 'length' | 'abort' | 'context' | 'toolCalls' = (await stream.result)
