@@ -1,7 +1,7 @@
 // fuzz.mjs: coverage-guided fuzzing of everything that reads a stranger's bytes: test/fuzz/targets, by Jazzer.js, which is libFuzzer under Node, and
 // test/fuzz/native, by libFuzzer itself.
 //
-//   npm run fuzz [-- --seconds 60] [--only gguf,manifest] [--again file]
+//   npm run fuzz [-- --seconds 60] [--only gguf,manifest] [--seed 1] [--again file]
 //
 // What was found interesting stays in test/fuzz/corpus, an input that breaks a target in test/fuzz/findings: it becomes a test.
 // Jazzer's addon is compiled against the compiler's own libFuzzer (Debian: clang, and libclang-rt of its version).
@@ -152,6 +152,7 @@ async function writeSeeds(target, folder) {
 const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '60' },
+    seed: { type: 'string', default: '0' }, // 0: another one each time
     only: { type: 'string' },
     again: { type: 'string' },
   },
@@ -202,6 +203,7 @@ async function fuzz(target) {
     ? [values.again]
     : [
         `-max_total_time=${values.seconds}`,
+        `-seed=${values.seed}`,
         `-artifact_prefix=${findings}/`,
         ...['-max_len=65536', '-len_control=0'],
       ]
