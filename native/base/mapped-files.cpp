@@ -83,6 +83,13 @@ std::mutex mutex;
 MappedFiles* living = nullptr;  // under mutex, like the writing of slots
 struct sigaction before;        // written once, before the handler can run
 
+// The end is cleared first, and written last: a handler on another thread sees all of a slot or nothing.
+void Clear(Slot& slot) {
+  slot.end = 0;
+  slot.begin = 0;
+  slot.damaged = nullptr;
+}
+
 void OnBusError(int signal, siginfo_t* info, void* context) {
   const auto at = reinterpret_cast<uintptr_t>(info->si_addr);
   uintptr_t end = 0;
@@ -121,9 +128,6 @@ void CatchBusErrors() {
 
 }  // namespace
 
-// A slot's end is written last and cleared first: a handler on another thread sees all of it or nothing.
-#define SOTTO_CLEAR_SLOT(slot) (slot).end = 0, (slot).begin = 0, (slot).damaged = nullptr
-
 void MappedFiles::File::Resolve() {
   if (!found) path = RealPath(path, &found);
 }
@@ -157,7 +161,7 @@ void MappedFiles::Find() {
         if (mapping.path != file->path || used == kSlots) continue;
         Slot& slot = slots[used++];
         if (slot.begin == mapping.begin && slot.end == mapping.end && slot.damaged == &file->damaged) continue;
-        SOTTO_CLEAR_SLOT(slot);
+        Clear(slot);
         slot.damaged = &file->damaged;
         slot.begin = mapping.begin;
         slot.end = mapping.end;
@@ -165,7 +169,7 @@ void MappedFiles::Find() {
     }
   }
   slots_used = std::max(used, used_before);
-  for (int i = used; i < used_before; ++i) SOTTO_CLEAR_SLOT(slots[i]);
+  for (int i = used; i < used_before; ++i) Clear(slots[i]);
   slots_used = used;
 }
 

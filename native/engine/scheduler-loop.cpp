@@ -237,15 +237,16 @@ int32_t Scheduler::Loop::Decode() {
     const bool crew = UseThreads(prefill && !pool ? prompt : governor_.threads(), pool);
     kernels_->Foreign();  // of graphs before
     const auto start = Clock::now();
-    const double cpu = ProcessCpuMs();
+    const bool measured = prefill || !crew;  // nobody asks about a token that a crew computes
+    const double cpu = measured ? ProcessCpuMs() : 0;
     const int32_t status = llama_decode(context_.get(), batch_->get());
     if (status == 0) llama_synchronize(context_.get());
     if (!prefill) shareable_ = !kernels_->Foreign();
-    if (status != 0) return status;
+    if (status != 0 || !measured) return status;
     const double ms = MillisecondsBetween(start, Clock::now()), cpu_ms = ProcessCpuMs() - cpu;
     if (prefill) {
       prompt_threads_.Measured(crew, prompt, ms, cpu_ms);
-    } else if (!crew) {
+    } else {
       governor_.Measured(batch_->size(), ms, cpu_ms);
     }
     return status;
