@@ -1,10 +1,10 @@
 // digest.ts: the SHA-256 of a file, by native code on another thread.
 
 import { statSync } from 'node:fs'
-import { onAbort } from './abort.js'
 import { SottoError } from './errors.js'
 import { checkPath } from './gguf/gate.js'
-import { fromNative, native } from './native.js'
+import { native } from './native.js'
+import { nativeJob } from './native-job.js'
 import { abortSignal, callback, checkOptions } from './options.js'
 
 export interface DigestProgress {
@@ -45,37 +45,16 @@ export async function digestFile(path: string, given?: DigestOptions): Promise<F
   if (typeof path !== 'string')
     throw new SottoError('ERR_OPTION_INVALID', 'Expected path to be a string')
   checkPath(path)
-  throwIfAborted(options.signal)
   const totalBytes = statSync(path).size
-  const abort = new (native().AbortFlag)()
-  const letGoOfSignal = onAbort(options.signal, () => abort.abort())
-  const { onProgress } = options
-  // Native code must never see an exception. What it reported last may come after the outcome: whoever waits for that has heard enough.
-  let thrown: { error: unknown } | undefined
-  let ended = false
-  const report = (fraction: number) => {
-    if (thrown || ended) return
-    try {
-      onProgress?.({ bytes: Math.round(fraction * totalBytes), totalBytes })
-    } catch (error) {
-      thrown = { error }
-      abort.abort()
-    }
-  }
-  try {
-    const digest = await native().hashFile(path, onProgress && report, abort)
-    report(1)
-    if (thrown) throw thrown.error
-    return digest
-  } catch (error) {
-    throw thrown ? thrown.error : fromNative(error)
-  } finally {
-    ended = true
-    letGoOfSignal()
-  }
-}
-
-function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted)
-    throw new SottoError('ERR_ABORTED', 'Reading the file was aborted', { cause: signal.reason })
+  const { signal, onProgress } = options
+  return nativeJob(
+    {
+      signal,
+      aborted: 'Reading the file was aborted',
+      onProgress:
+        onProgress &&
+        ((fraction) => onProgress({ bytes: Math.round(fraction * totalBytes), totalBytes })),
+    },
+    (report, abort) => native().hashFile(path, report, abort),
+  )
 }

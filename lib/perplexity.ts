@@ -1,10 +1,10 @@
 // perplexity.ts: how well a model foretells a text, and how far another one is from it.
 
-import { onAbort } from './abort.js'
 import { received, SottoError } from './errors.js'
 import { loadModel } from './load.js'
 import { Model, nativeOf } from './model.js'
-import { fromNative, type NativeEstimate, type NativeEvaluation, native } from './native.js'
+import { type NativeEstimate, type NativeEvaluation, native } from './native.js'
+import { nativeJob } from './native-job.js'
 import { abortSignal, callback, checkOptions, checkText, integer } from './options.js'
 
 export interface PerplexityOptions {
@@ -135,7 +135,6 @@ async function evaluate(
   })
   const contextSize = options.contextSize ?? 512
   checkText('text', text)
-  throwIfAborted(options.signal)
   const loaded: Model[] = []
   try {
     const open: Model[] = []
@@ -187,47 +186,25 @@ async function run(
   threads: number,
   { signal, onProgress, chunks = 0 }: Partial<PerplexityOptions>,
 ): Promise<NativeEvaluation> {
-  const abort = new (native().AbortFlag)()
-  const letGoOfSignal = onAbort(signal, () => abort.abort())
-  // Native code must never see an exception, and what it reported last may come after the outcome.
-  let thrown: { error: unknown } | undefined
-  let ended = false
-  const report = (fraction: number) => {
-    if (thrown || ended) return
-    try {
-      onProgress?.({ fraction, phase: 'measuring' })
-    } catch (error) {
-      thrown = { error }
-      abort.abort()
-    }
-  }
-  try {
-    throwIfAborted(signal)
-    const found = await native().evaluate(
-      nativeOf(first!),
-      second && nativeOf(second),
-      text,
-      {
-        contextSize,
-        chunks,
-        // The pool of models that ask for nothing special.
-        threads: { generation: threads, prompt: threads, affinity: [], priority: 0, poll: 50 },
-      },
-      onProgress && report,
-      abort,
-    )
-    report(1)
-    if (thrown) throw thrown.error
-    return found
-  } catch (error) {
-    throw thrown ? thrown.error : fromNative(error)
-  } finally {
-    ended = true
-    letGoOfSignal()
-  }
-}
-
-function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted)
-    throw new SottoError('ERR_ABORTED', 'The measurement was aborted', { cause: signal.reason })
+  return nativeJob(
+    {
+      signal,
+      aborted: 'The measurement was aborted',
+      onProgress: onProgress && ((fraction) => onProgress({ fraction, phase: 'measuring' })),
+    },
+    (report, abort) =>
+      native().evaluate(
+        nativeOf(first!),
+        second && nativeOf(second),
+        text,
+        {
+          contextSize,
+          chunks,
+          // The pool of models that ask for nothing special.
+          threads: { generation: threads, prompt: threads, affinity: [], priority: 0, poll: 50 },
+        },
+        report,
+        abort,
+      ),
+  )
 }
