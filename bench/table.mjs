@@ -246,11 +246,14 @@ function inside() {
 }
 
 function quality() {
+  const ratio = (value, error) => shown(value, (v) => `${v.toFixed(3)} ± ${error.toFixed(3)}`)
   const rows = read('quality', false).rows.map((row) => [
     row.type,
     `${row.fileMb.toFixed(0)} MB`,
-    shown(row.ratio, (v) => `${v.toFixed(3)} ± ${row.ratioError.toFixed(3)}`),
+    ratio(row.ratio, row.ratioError),
+    ratio(row.weighedRatio, row.weighedRatioError),
     shown(row.divergence, (v) => v.toFixed(4)),
+    shown(row.weighedDivergence, (v) => v.toFixed(4)),
     shown(row.agreement, (v) => `${(v * 100).toFixed(1)} %`),
     rate(row.promptPerSecond),
     rate(row.tokensPerSecond),
@@ -260,7 +263,9 @@ function quality() {
       'type',
       'size',
       'perplexity, of F16',
+      'with `--imatrix`',
       'divergence, nats',
+      'with `--imatrix`',
       'same most likely token',
       'prompt, tokens a second',
       'generation',

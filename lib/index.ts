@@ -13,6 +13,7 @@ export { type DigestOptions, type DigestProgress, digestFile, type FileDigest } 
 export type { EmbeddingOptions, RankedDocument, RerankOptions } from './embedding.js'
 export { type ErrorCode, errorCodes, SottoError } from './errors.js'
 export type { MemoryEstimate } from './gguf/estimate.js'
+export { type ImatrixOptions, type ImatrixResult, makeImatrix } from './importance.js'
 export { type CacheType, estimateModel, type LoadOptions, loadModel } from './load.js'
 export { type LogLevel, setLogLevel } from './log.js'
 export { ContextCache } from './manager/context-cache.js'

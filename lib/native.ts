@@ -279,7 +279,7 @@ export interface NativeQuantizeOptions {
   metadata: Record<string, string | number>
 }
 
-export interface NativeEvaluateOptions {
+export interface NativeTextOptions {
   contextSize: number
   /** 0: all */
   chunks: number
@@ -305,6 +305,12 @@ export interface NativeEvaluation {
     divergenceMost: number
     agreement: NativeEstimate
   }
+}
+
+/** What went into the weights of a model's layers, by tensor: a row of sums of squares for each matrix, and how many rows they are of. */
+export interface NativeImportance {
+  tensors: Record<string, { squares: Float32Array; counts: Float32Array }>
+  chunks: number
 }
 
 export interface NativeAbortFlag {
@@ -415,10 +421,17 @@ export interface NativeBinding {
     model: NativeModel,
     other: NativeModel | undefined,
     text: string,
-    options: NativeEvaluateOptions,
+    options: NativeTextOptions,
     onProgress: ((fraction: number) => void) | undefined,
     abort: NativeAbortFlag,
   ): Promise<NativeEvaluation>
+  importance(
+    model: NativeModel,
+    text: string,
+    options: NativeTextOptions,
+    onProgress: ((fraction: number) => void) | undefined,
+    abort: NativeAbortFlag,
+  ): Promise<NativeImportance>
   shutdown(): void
 }
 

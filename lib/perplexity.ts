@@ -3,9 +3,21 @@
 import { received, SottoError } from './errors.js'
 import { loadModel } from './load.js'
 import { Model, nativeOf } from './model.js'
-import { type NativeEstimate, type NativeEvaluation, native } from './native.js'
+import {
+  type NativeEstimate,
+  type NativeEvaluation,
+  type NativeTextOptions,
+  native,
+} from './native.js'
 import { nativeJob } from './native-job.js'
-import { abortSignal, callback, checkOptions, checkText, integer } from './options.js'
+import {
+  abortSignal,
+  callback,
+  checkOptions,
+  checkText,
+  integer,
+  type OptionRules,
+} from './options.js'
 
 export interface PerplexityOptions {
   /** Stops with `ERR_ABORTED`, within one step. */
@@ -121,20 +133,37 @@ export async function compareModels(
   return { first: perplexity, second: other, ...differences, tokens, scored, chunks, contextSize }
 }
 
+/** @internal */
+export const perplexityOptions: OptionRules<PerplexityOptions> = {
+  signal: abortSignal(),
+  onProgress: callback(),
+  contextSize: integer(8, 2 ** 20),
+  chunks: integer(1, 2 ** 31 - 1),
+  threads: integer(1, 512),
+}
+
 async function evaluate(
   models: (Model | string | string[])[],
   text: string,
   given: PerplexityOptions | undefined,
 ): Promise<NativeEvaluation & { perplexity: NativeEstimate; contextSize: number }> {
-  const options = checkOptions<PerplexityOptions>('options', given, {
-    signal: abortSignal(),
-    onProgress: callback(),
-    contextSize: integer(8, 2 ** 20),
-    chunks: integer(1, 2 ** 31 - 1),
-    threads: integer(1, 512),
-  })
-  const contextSize = options.contextSize ?? 512
+  const options = checkOptions<PerplexityOptions>('options', given, perplexityOptions)
   checkText('text', text)
+  return measured(models, options, async ([first, second]) => {
+    const windows = textOptions(second ? [first!, second] : [first!], options)
+    const found = await measuringJob(options, (report, abort) =>
+      native().evaluate(nativeOf(first!), second && nativeOf(second), text, windows, report, abort),
+    )
+    return { ...found, contextSize: windows.contextSize }
+  })
+}
+
+/** @internal Runs `work` with models, of which those that are given by name or path are loaded before and closed behind it. */
+export async function measured<T>(
+  models: (Model | string | string[])[],
+  options: Partial<PerplexityOptions>,
+  work: (open: Model[]) => Promise<T>,
+): Promise<T> {
   const loaded: Model[] = []
   try {
     const open: Model[] = []
@@ -146,11 +175,36 @@ async function evaluate(
         open.push(own)
       }
     }
-    const threads = options.threads ?? Math.max(...open.map(({ info }) => info.threads.prompt))
-    return { ...(await run(open, text, contextSize, threads, options)), contextSize }
+    return await work(open)
   } finally {
     for (const model of loaded) await model.close()
   }
+}
+
+/** @internal How native code is to go through a text. */
+export function textOptions(
+  models: Model[],
+  { contextSize = 512, chunks = 0, threads }: Partial<PerplexityOptions>,
+): NativeTextOptions {
+  const most = threads ?? Math.max(...models.map(({ info }) => info.threads.prompt))
+  // The pool of models that ask for nothing special.
+  const pool = { generation: most, prompt: most, affinity: [], priority: 0, poll: 50 }
+  return { contextSize, chunks, threads: pool }
+}
+
+/** @internal */
+export function measuringJob<T>(
+  { signal, onProgress }: Partial<PerplexityOptions>,
+  start: Parameters<typeof nativeJob<T>>[1],
+): Promise<T> {
+  return nativeJob(
+    {
+      signal,
+      aborted: 'The measurement was aborted',
+      onProgress: onProgress && ((fraction) => onProgress({ fraction, phase: 'measuring' })),
+    },
+    start,
+  )
 }
 
 // With as little beside the weights as can be: what is computed has a context of its own.
@@ -177,34 +231,4 @@ function load(
       onProgress &&
       (({ fraction }) => onProgress({ fraction: before + share * fraction, phase: 'loading' })),
   })
-}
-
-async function run(
-  [first, second]: Model[],
-  text: string,
-  contextSize: number,
-  threads: number,
-  { signal, onProgress, chunks = 0 }: Partial<PerplexityOptions>,
-): Promise<NativeEvaluation> {
-  return nativeJob(
-    {
-      signal,
-      aborted: 'The measurement was aborted',
-      onProgress: onProgress && ((fraction) => onProgress({ fraction, phase: 'measuring' })),
-    },
-    (report, abort) =>
-      native().evaluate(
-        nativeOf(first!),
-        second && nativeOf(second),
-        text,
-        {
-          contextSize,
-          chunks,
-          // The pool of models that ask for nothing special.
-          threads: { generation: threads, prompt: threads, affinity: [], priority: 0, poll: 50 },
-        },
-        report,
-        abort,
-      ),
-  )
 }

@@ -33,7 +33,7 @@ export interface QuantizeOptions {
   signal?: AbortSignal
   /** Called when a tensor begins, at most once a percent: bytes of the model's tensors that are done. What it throws ends the work. */
   onProgress?: (progress: CopyProgress) => void
-  /** An importance matrix of the model, as `llama-imatrix` of llama.cpp writes it, `.gguf` or `.dat`. Types of under three bits need one. */
+  /** An importance matrix of the model, of `makeImatrix` or of llama.cpp's `llama-imatrix`, `.gguf` or `.dat`. Types of under three bits need one. */
   imatrix?: string
   /** Threads that compute, 1 … 512. Default: as many as prompts get. */
   threads?: number

@@ -1,1 +1,2 @@
 export function qualityText(): string
+export function calibrationText(): string

@@ -1,13 +1,20 @@
 // sotto-quality.mjs: what quantising does to a model: its size, and how far it is from what it was.
 
-import { compareModels, quantizeModel } from '../../dist/index.js'
-import { qualityText } from '../../scripts/quality-text.mjs'
+import { compareModels, makeImatrix, quantizeModel } from '../../dist/index.js'
+import { calibrationText, qualityText } from '../../scripts/quality-text.mjs'
+
+async function imatrix({ model, output, threads, chunks }) {
+  const begin = performance.now()
+  const { tokens } = await makeImatrix(model, calibrationText(), output, { threads, chunks })
+  return { tokens, imatrixSeconds: (performance.now() - begin) / 1000 }
+}
 
 /** `type` out of `model`, in a file that is there afterwards. */
-async function quantize({ model, type, output, threads }) {
+async function quantize({ model, type, output, threads, imatrix }) {
   const begin = performance.now()
   const { bytes } = await quantizeModel(model, type, output, {
     threads,
+    imatrix,
     allowRequantize: true,
     overwrite: true,
   })
@@ -27,4 +34,4 @@ async function compare({ model, other, threads, chunks }) {
   }
 }
 
-export const quality = { quantize, compare }
+export const quality = { imatrix, quantize, compare }

@@ -163,7 +163,7 @@ function addQuality(program: Command, done: (code: ExitCode) => void): void {
     .command('quantize <model> <type> [output]')
     .alias('quantise')
     .description('write a model anew in weights of another type, such as Q4_K_M')
-    .option('--imatrix <file>', 'an importance matrix, as llama-imatrix writes it')
+    .option('--imatrix <file>', 'an importance matrix, of sotto imatrix or llama-imatrix')
     .option('--threads <n>', 'compute threads', integer)
     .option('--allow-requantize', 'accept weights that are quantised already; costs quality')
     .option('--pure', 'every weight in the one type, no mixture')
@@ -178,10 +178,17 @@ function addQuality(program: Command, done: (code: ExitCode) => void): void {
     )
   const addMeasuring = (command: Command) =>
     command
-      .option('--context <tokens>', 'tokens of a window, of which the second half counts', integer)
+      .option('--context <tokens>', 'tokens of a window; default 512', integer)
       .option('--chunks <n>', 'most windows of the text', integer)
       .option('--threads <n>', 'compute threads', integer)
       .option('--json', 'print JSON')
+  addMeasuring(program.command('imatrix <model> <text> [output]'))
+    .description(
+      'what matters in a model on a text file ("-": stdin), for "sotto quantize --imatrix"',
+    )
+    .action(async (model, text, output, options) =>
+      done(await (await import('./commands/imatrix.js')).imatrix(model, text, output, options)),
+    )
   addMeasuring(program.command('perplexity <model> <text>'))
     .description(
       'how well a model foretells a text file ("-": stdin), as llama-perplexity measures',

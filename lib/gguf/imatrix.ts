@@ -4,6 +4,8 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { SottoError } from '../errors.js'
 import { checkPath, readStart } from './gate.js'
+import { align, type GgufEntry, writeHead } from './head-writer.js'
+import { NewFile } from './new-file.js'
 import { GgufArray, type GgufTensor, readGguf } from './reader.js'
 
 export interface ImportanceMatrix {
@@ -12,6 +14,16 @@ export interface ImportanceMatrix {
   /** Pieces of text it was computed from; 0: unknown. */
   chunks: number
   /** What text, where the file says. */
+  dataset: string
+}
+
+/** What an importance matrix is made of. */
+export interface ImportanceSums {
+  /** By tensor: a row of sums of squares for each of its matrices, and how many rows of input each sum is of. */
+  tensors: Map<string, { squares: Float32Array; counts: Float32Array }>
+  chunks: number
+  /** Tokens of a chunk. */
+  chunkSize: number
   dataset: string
 }
 
@@ -151,4 +163,38 @@ function readList(path: string, bytes: Buffer): ImportanceMatrix {
   const dataset =
     at < bytes.length ? text(number('the length of a name', 0, 2 ** 16), 'the dataset') : ''
   return { tensors, chunks, dataset }
+}
+
+/** @internal Writes one in the GGUF form. Errors: `ERR_DISK`. */
+export async function writeImatrix(path: string, sums: ImportanceSums): Promise<void> {
+  const entries: GgufEntry[] = [
+    { key: 'general.type', type: 'string', value: 'imatrix' },
+    { key: 'imatrix.datasets', type: 'string', value: [sums.dataset] },
+    { key: 'imatrix.chunk_count', type: 'uint32', value: sums.chunks },
+    { key: 'imatrix.chunk_size', type: 'uint32', value: sums.chunkSize },
+  ]
+  const tensors = [...sums.tensors].flatMap(([name, { squares, counts }]) => {
+    const matrices = counts.length
+    const shape = (end: string, columns: number) => ({
+      ...{ name: `${name}.${end}`, type: 'F32', dimensions: [columns, matrices] },
+    })
+    return [
+      { ...shape('in_sum2', squares.length / matrices), data: squares },
+      { ...shape('counts', 1), data: counts },
+    ]
+  })
+  const format = { version: 3, byteOrder: 'little', alignment: 32 } as const
+  const file = await NewFile.create(path)
+  try {
+    await file.write(writeHead(format, entries, tensors).bytes)
+    for (const { data } of tensors) {
+      await file.write(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+      await file.write(new Uint8Array(align(data.byteLength, format.alignment) - data.byteLength))
+    }
+    await file.close()
+    await file.giveName()
+  } catch (error) {
+    await file.discard()
+    throw error
+  }
 }

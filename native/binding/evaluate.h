@@ -1,4 +1,4 @@
-// evaluate.h: evaluate() as lib/native.ts declares it.
+// evaluate.h: evaluate() and importance() as lib/native.ts declares them.
 #pragma once
 
 #include "binding/napi-setup.h"

@@ -3,114 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <vector>
 
 #include "base/error.h"
 #include "base/log.h"
-#include "engine/context.h"
-#include "engine/handles.h"
-#include "engine/kernels.h"
 #include "engine/logits.h"
-#include "engine/tokenizer.h"
 
 namespace sotto {
 namespace {
-
-// Rows of a step: whoever else computes on the pool waits for one. Fewer of a large model, but as many as keep the processor busy.
-// A fixed number for a model, so that a measurement repeats.
-int32_t RowsOf(const Model& model) {
-  constexpr double kWork = 32e9;  // parameters times rows
-  return std::clamp(int32_t(kWork / double(std::max<uint64_t>(1, model.info().parameters))), 16, 128);
-}
-
-[[noreturn]] void Aborted() { throw Error(ErrorCode::kAborted, "The measurement was aborted"); }
-
-// A model and a context that holds one window.
-class Reader {
- public:
-  Reader(ModelPtr model, const EvaluateOptions& options, const std::function<bool()>& stop)
-      : model_(std::move(model)),
-        stop_(stop),
-        threads_(options.threads.prompt),
-        pool_(ThreadPool::Acquire(options.threads)),
-        context_(Open(options)),
-        batch_(RowsOf(*model_)) {
-    const ModelInfo& info = model_->info();
-    if (info.has_encoder || !info.has_decoder || !llama_get_memory(context_.get())) {
-      throw Error(ErrorCode::kModelUnsupported, "Expected a model that generates, received " + info.description);
-    }
-    std::vector<llama_adapter_lora*> adapters;
-    std::vector<float> scales;
-    for (const auto& [adapter, scale] : model_->adapters()) {
-      adapters.push_back(adapter);
-      scales.push_back(scale);
-    }
-    if (!adapters.empty()) llama_set_adapters_lora(context_.get(), adapters.data(), adapters.size(), scales.data());
-  }
-
-  const llama_vocab* vocab() const { return model_->vocab(); }
-  int32_t rows() const { return batch_.capacity(); }
-
-  void Forget() { llama_memory_clear(llama_get_memory(context_.get()), true); }
-
-  // Rows of a window from `begin` to `end`, at most rows() of them; with `outputs`, their logits can be had until the next.
-  void Read(const std::vector<llama_token>& window, int32_t begin, int32_t end, bool outputs) {
-    batch_.Clear();
-    for (int32_t i = begin; i < end; ++i) batch_.Add(window[size_t(i)], i, 0, outputs);
-    const auto turn = pool_->Turn(stop_);
-    if (!turn) Aborted();
-    KernelUse kernels(model_->info().upstream_kernels, "");
-    Compute(kernels);
-    const int32_t status = llama_decode(context_.get(), batch_.get());
-    if (stop_()) Aborted();
-    if (status != 0) {
-      throw Error(ErrorCode::kDecodeFailed, "The compute backend failed with status " + std::to_string(status));
-    }
-    llama_synchronize(context_.get());
-    // Of many rows, ggml's own operations are large too, but few beside the products.
-    if (batch_.size() == 1) shareable_ = !kernels.Foreign();
-    if (model_->damaged()) throw Error(ErrorCode::kModelChanged, model_->DamageMessage());
-  }
-
-  const float* logits(int32_t row) const {
-    const float* found = llama_get_logits_ith(context_.get(), row);
-    if (!found) throw Error(ErrorCode::kDecodeFailed, "The model gave no logits");
-    return found;
-  }
-
- private:
-  // By a crew, which does not mind other programs, where a single row has nothing that only ggml's pool shares.
-  void Compute(KernelUse& kernels) {
-    Crew* crew = shareable_ ? pool_->crew(threads_) : nullptr;
-    if (!kernels.Share(crew)) crew = nullptr;
-    kernels.Foreign();  // of graphs before
-    const int own = crew ? 1 : threads_;
-    llama_set_n_threads(context_.get(), own, own);
-    llama_attach_threadpool(context_.get(), pool_->get(own), pool_->get(own));
-  }
-
-  llama_context_ptr Open(const EvaluateOptions& options) {
-    llama_context_params params = llama_context_default_params();
-    params.n_ctx = uint32_t(options.context_size);
-    params.n_batch = params.n_ubatch = uint32_t(RowsOf(*model_));
-    params.n_outputs_max = params.n_batch;
-    params.n_seq_max = 1;
-    params.n_threads = params.n_threads_batch = threads_;
-    params.swa_full = true;
-    params.abort_callback = [](void* self) { return static_cast<Reader*>(self)->stop_(); };
-    params.abort_callback_data = this;
-    params.no_perf = true;
-    return OpenContext(*model_, params, "Could not make a context of " + std::to_string(params.n_ctx) + " tokens");
-  }
-
-  ModelPtr model_;  // outlives context_
-  const std::function<bool()>& stop_;
-  const int threads_;
-  bool shareable_ = false;
-  std::shared_ptr<ThreadPool> pool_;  // and so does this
-  llama_context_ptr context_;
-  BatchPtr batch_;
-};
 
 // Mean and variance of numbers that come one at a time.
 class Mean {
@@ -181,34 +82,24 @@ void CheckVocabularies(const Model& model, const Model& other) {
 
 }  // namespace
 
-Evaluation Evaluate(const ModelPtr& model, const ModelPtr& other, const std::string& text,
-                    const EvaluateOptions& options, const std::function<bool()>& stop,
-                    const std::function<void(float)>& report) {
+Evaluation Evaluate(const ModelPtr& model, const ModelPtr& other, const std::string& text, const TextOptions& options,
+                    const std::function<bool()>& stop, const std::function<void(float)>& report) {
   if (other) CheckVocabularies(*model, *other);
   const LogCapture log;  // upstream reports an aborted graph as an error
-  const llama_vocab* vocab = model->vocab();
-  const std::vector<llama_token> tokens = Tokenize(vocab, text, true, false);
-  const int32_t size = options.context_size;
+  const TextWindows windows(*model, text, options);
   Evaluation result;
-  result.tokens = int64_t(tokens.size());
-  result.chunks = int32_t(tokens.size() / size_t(size));
-  if (result.chunks < 2) {
-    throw Error(ErrorCode::kTextTooShort, "Expected a text of at least " + std::to_string(2 * size) +
-                                              " tokens, twice the contextSize, received " +
-                                              std::to_string(tokens.size()));
-  }
-  if (options.chunks > 0) result.chunks = std::min(result.chunks, options.chunks);
+  result.tokens = windows.tokens();
+  result.chunks = windows.count();
 
-  Reader reader(model, options, stop);
-  std::unique_ptr<Reader> second = other ? std::make_unique<Reader>(other, options, stop) : nullptr;
+  TextReader reader(model, options, stop);
+  std::unique_ptr<TextReader> second = other ? std::make_unique<TextReader>(other, options, stop) : nullptr;
   const int32_t step = second ? std::min(reader.rows(), second->rows()) : reader.rows();
-  const int32_t count = llama_vocab_n_tokens(vocab);
+  const int32_t count = llama_vocab_n_tokens(model->vocab());
+  const int32_t size = options.context_size;
   const int32_t first = size / 2;  // the position before the first that is scored
   Scores scores;
   for (int32_t chunk = 0; chunk < result.chunks; ++chunk) {
-    const auto start = tokens.begin() + std::ptrdiff_t(chunk) * size;
-    std::vector<llama_token> window(start, start + size);
-    if (llama_vocab_get_add_bos(vocab)) window[0] = llama_vocab_bos(vocab);
+    const std::vector<llama_token> window = windows.At(chunk);
     reader.Forget();
     if (second) second->Forget();
     for (int32_t begin = 0; begin < size - 1;) {

@@ -7,15 +7,9 @@
 #include <string>
 
 #include "engine/model.h"
-#include "engine/threads.h"
+#include "engine/text-reader.h"
 
 namespace sotto {
-
-struct EvaluateOptions {
-  int32_t context_size = 512;  // tokens of a window; the second half of each is scored
-  int32_t chunks = 0;          // most windows; 0: all of the text
-  ThreadOptions threads;
-};
 
 // A mean over all scored tokens and its standard error.
 struct Estimate {
@@ -40,8 +34,7 @@ struct Evaluation {
 // `other` may be null. `stop` is asked often, on several threads' behalf but one at a time. `report` gets 0…1.
 // Throws Error(kTextTooShort | kVocabularyMismatch | kModelUnsupported | kModelMemory | kModelChanged |
 // kDecodeFailed | kAborted).
-Evaluation Evaluate(const ModelPtr& model, const ModelPtr& other, const std::string& text,
-                    const EvaluateOptions& options, const std::function<bool()>& stop,
-                    const std::function<void(float)>& report);
+Evaluation Evaluate(const ModelPtr& model, const ModelPtr& other, const std::string& text, const TextOptions& options,
+                    const std::function<bool()>& stop, const std::function<void(float)>& report);
 
 }  // namespace sotto

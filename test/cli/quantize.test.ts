@@ -64,13 +64,49 @@ describe('quantize', () => {
   })
 })
 
-describe('perplexity and compare', () => {
-  const text = () => {
-    const path = join(folder, 'text.txt')
-    copyFileSync('README.md', path)
-    return path
-  }
+const text = () => {
+  const path = join(folder, 'text.txt')
+  copyFileSync('README.md', path)
+  return path
+}
 
+describe('imatrix', () => {
+  const flags = ['--context', '64', '--chunks', '3', '--threads', '1']
+
+  it('writes what quantize takes, beside the model or where it is told', async () => {
+    const { code, stdout } = await startOnTerminal(['imatrix', model, text(), ...flags]).ended
+    expect(code).toBe(0)
+    const path = join(folder, 'model.imatrix.gguf')
+    expect(stdout).toMatch(/measuring .*100%/)
+    expect(stdout).toContain(path)
+    expect(stdout).toMatch(/14 tensors, 192 tokens in 3 windows/)
+    const input = readFileSync('README.md', 'utf8')
+    const json = await runCli(['imatrix', model, '-', out, ...flags, '--json'], { input })
+    expect(JSON.parse(json.stdout)).toEqual({
+      ...{ model, path: out, tensors: 14, tokens: 192, chunks: 3 },
+    })
+    const quantized = await runCli(['quantize', model, 'Q4_K_M', '--imatrix', path])
+    expect(quantized.code).toBe(0)
+  })
+
+  it('Ctrl-C, and a text that is too short, leave nothing', async () => {
+    const running = startCli(['imatrix', real, text(), out])
+    running.process.stderr.on('data', (said) => {
+      if (/measuring/.test(String(said))) running.process.kill('SIGINT')
+    })
+    expect(await running.ended).toMatchObject({
+      code: 130,
+      stderr: expect.stringMatching(/sotto: interrupted; nothing was kept\n$/),
+    })
+    expect(await runCli(['imatrix', model, '-', out], { input: 'short' })).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/\(ERR_TEXT_TOO_SHORT\)\n$/),
+    })
+    expect(readdirSync(folder)).toEqual(['model.gguf', 'text.txt'])
+  })
+})
+
+describe('perplexity and compare', () => {
   it('print a line, or JSON, of a file or of stdin', async () => {
     const flags = ['--context', '64', '--chunks', '3', '--threads', '1']
     const { code, stdout } = await runCli(['perplexity', model, text(), ...flags])

@@ -23,7 +23,9 @@ describe("README's section on quantisation", () => {
     expect(commands).toHaveLength(1)
     const sotto = `sotto() { "${process.execPath}" "${resolve('dist/cli/main.js')}" "$@"; }`
     const said = String(execFileSync('bash', ['-ec', `${sotto}\n${commands[0]}`], how))
-    expect(said).toMatch(/of Q4_K_M\n[\s\S]*of Q8_0\n[\d.]+ ± [\d.]+, 2040 tokens[\s\S]*Ratio: /)
+    expect(said).toMatch(
+      /of Q4_K_M\n[\s\S]*4096 tokens in 8 windows\n[\s\S]*of Q5_K_M\n[\s\S]*of Q8_0\n[\d.]+ ± [\d.]+, 2040 tokens[\s\S]*Ratio: /,
+    )
   })
 
   it('its program runs', () => {
