@@ -4,6 +4,7 @@ import type { KeyObject } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import type { ChatMessage } from '../chat.js'
+import { onDisk } from '../gguf/new-file.js'
 import type { NativeContextState } from '../native.js'
 import { StateFile, writeState } from './state-file.js'
 import { ownerDigest, prepareFolder, statePath } from './state-folder.js'
@@ -51,8 +52,9 @@ export class ChatFolder {
     await writeState(this.#pathOf(name), { owner, model, key: this.#key }, messages, state)
   }
 
+  /** Errors: `ERR_DISK`. */
   async remove(name: ChatName): Promise<void> {
-    await rm(this.#pathOf(name), { force: true })
+    await onDisk(() => rm(this.#pathOf(name), { force: true }))
   }
 
   #ownerOf({ principal, id }: ChatName): Buffer {

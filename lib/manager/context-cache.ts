@@ -165,6 +165,7 @@ export class ContextCache implements AsyncDisposable {
       fail: () => this.#fail(kept),
       reset: () => this.#reset(kept),
       save: () => this.#save(kept),
+      forget: () => this.#forget(kept),
       leave: async () => {
         await move(kept, () => this.#leave(kept))
         this.#letGo(kept)
@@ -173,18 +174,20 @@ export class ContextCache implements AsyncDisposable {
     }
   }
 
-  /** Forgets a conversation, in memory and on disk. Who still has it can go on; nothing of it is kept any more. */
+  /** Forgets a conversation, in memory and on disk. Who still has it can go on; nothing of it is kept any more. Errors: `ERR_DISK`. */
   async remove(id: string, { principal = '' }: { principal?: string } = {}): Promise<void> {
     this.#assertOpen()
     const name = nameOf(principal, id)
     await this.#opening.get(name)?.catch(() => {})
     const kept = this.#kept.get(name)
-    if (kept) {
-      this.#kept.delete(name)
-      await kept.moving
-      this.#letGo(kept)
-    }
+    if (kept) await this.#forget(kept)
     await this.#folder?.remove({ principal, id })
+  }
+
+  async #forget(kept: Kept): Promise<void> {
+    this.#kept.delete(nameOf(kept.principal, kept.id))
+    await kept.moving
+    this.#letGo(kept)
   }
 
   /** Conversations in memory: how many, their tokens, and bytes of their keys and values. */

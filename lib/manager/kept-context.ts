@@ -39,6 +39,8 @@ export interface KeptContext {
   fail(): void
   reset(): void
   save(): Promise<void>
+  /** Lets go of it, and writes nothing from then on. */
+  forget(): Promise<void>
   /** Lets go of it. Resolves with whether a file has all of it now. Never rejects. */
   leave(): Promise<boolean>
 }

@@ -7,7 +7,16 @@ import type { EmbeddingOptions, RankedDocument, RerankOptions } from '../embeddi
 import { received, SottoError } from '../errors.js'
 import { type LoadOptions, memoryLimit } from '../load.js'
 import { checkPaths, type ModelInfo } from '../model.js'
-import { abortSignal, callback, checkOptions, flag, number, object, oneOf } from '../options.js'
+import {
+  abortSignal,
+  callback,
+  checkOptions,
+  flag,
+  number,
+  object,
+  oneOf,
+  text,
+} from '../options.js'
 import { TokenStream } from '../token-stream.js'
 import type { ManagerEvents, ServePhase } from './events.js'
 import { type Call, closed, type Entry } from './household.js'
@@ -296,23 +305,44 @@ export class ModelManager extends EventEmitter<ManagerEvents> implements AsyncDi
     third?: ManagedChatOptions,
   ): Promise<KeptChat> {
     this.#assertOpen()
-    if (!this.#chats) {
+    const [name, id, given] =
+      typeof second === 'string' ? [first, second, third] : [this.#onlyName(), first, second]
+    const chats = this.#keeperOf(id)
+    this.#find(name)
+    const options = this.#begin(given)
+    return chats.open({ name, id, principal: options.principal ?? '' }, options)
+  }
+
+  /**
+   * Forgets a conversation of `openChat`, in memory and in the folder, whether somebody uses it or not, and whether its model is served or not. An
+   * answer that is being written goes on; who still has the chat can go on too: nothing of it is kept any more. One that is not there is no error.
+   *
+   * Errors: `ERR_OPTION_INVALID`, `ERR_OPTION_UNKNOWN`, `ERR_DISK`, `ERR_MANAGER_CLOSED`.
+   */
+  async removeChat(name: string, id: string, options?: { principal?: string }): Promise<void> {
+    this.#assertOpen()
+    const chats = this.#keeperOf(id)
+    if (typeof name !== 'string')
+      throw new SottoError(
+        'ERR_OPTION_INVALID',
+        `Expected the name of a model, received ${received(name)}`,
+      )
+    const { principal = '' } = checkOptions('options', options, { principal: text() })
+    await chats.remove({ name, id, principal })
+  }
+
+  #keeperOf(id: unknown): OpenChats {
+    if (!this.#chats)
       throw new SottoError(
         'ERR_OPTION_INVALID',
         'Expected a manager that keeps conversations: new ModelManager({ contexts: { folder } }), or use chat()',
       )
-    }
-    const [name, id, given] =
-      typeof second === 'string' ? [first, second, third] : [this.#onlyName(), first, second]
-    this.#find(name)
-    if (typeof id !== 'string' || id === '') {
+    if (typeof id !== 'string' || id === '')
       throw new SottoError(
         'ERR_OPTION_INVALID',
         `Expected the id of a conversation, received ${received(id)}`,
       )
-    }
-    const options = this.#begin(given)
-    return this.#chats.open({ name, id, principal: options.principal ?? '' }, options)
+    return this.#chats
   }
 
   #onlyName(): string {

@@ -36,6 +36,8 @@ export class OpenChat {
   #version = 0
   #leaving: Promise<boolean> | undefined
   #parent: OpenChat | undefined
+  /** Nothing of it is kept any more. */
+  #forgotten = false
 
   static open(
     home: OpenChats,
@@ -120,7 +122,7 @@ export class OpenChat {
   #enter(loaded: LoadedModel): KeptContext | undefined {
     if (this.#at?.loaded === loaded) return this.#at.kept
     const chat = this.#chat.deref()
-    if (!chat) return undefined
+    if (!chat || this.#forgotten) return undefined
     const onDisk = this.#at ? this.leave() : (this.#leaving ?? this.#whole) // Rule 1.
     const parent = this.#parent?.fork(loaded)
     this.#parent = undefined
@@ -146,6 +148,7 @@ export class OpenChat {
 
   /** Out of its cache, and into the folder. Resolves with whether a file has all of it. Of one that answers: when it has ended. Never rejects. */
   leave(): Promise<boolean> {
+    if (this.#forgotten) return this.#leaving ?? Promise.resolve(false)
     const at = this.#at
     this.#at = undefined
     if (!at && this.#leaving) return this.#leaving
@@ -154,6 +157,17 @@ export class OpenChat {
     if (at && this.#running === at.loaded) return Promise.resolve(false) // The end of the answer comes here again.
     this.#leaving = this.#store(async () => (await at?.kept?.leave()) ?? false)
     return this.#leaving
+  }
+
+  /** Out of its cache; no file is written from then on. */
+  async forget(): Promise<void> {
+    this.#forgotten = true
+    this.#parent = undefined
+    const at = this.#at
+    this.#at = undefined
+    await this.#leaving
+    await at?.kept?.forget()
+    this.#home.letGo(this)
   }
 
   /** Writes what was said where `stored` has not. */
@@ -184,7 +198,7 @@ export class OpenChat {
   #changed(): void {
     this.#version++
     this.#whole = false
-    if (!this.#at?.kept) this.#home.hold(this)
+    if (!this.#at?.kept && !this.#forgotten) this.#home.hold(this)
   }
 
   #reset(): void {
@@ -197,6 +211,8 @@ export class OpenChat {
     this.#home.assertOpen()
     if (!this.#home.hasFolder)
       throw invalid('Expected a manager with options.contexts.folder to save a conversation')
+    if (this.#forgotten)
+      throw invalid('Expected a conversation that is kept, this one was removed: open it anew')
     assertIdle({ answering: this.#answering })
     await this.#leaving
     const version = this.#version

@@ -43,6 +43,7 @@ export class OpenChats {
   /** Chats that no cache holds, and of which no file has all that was said. */
   readonly #held = new Map<OpenChat, KeptChat>()
   readonly #opening = new Map<string, Promise<KeptChat>>()
+  readonly #removing = new Map<string, Promise<void>>()
   #ready: Promise<void> | undefined
 
   /** Errors: `ERR_OPTION_INVALID`, `ERR_OPTION_UNKNOWN`. */
@@ -87,6 +88,7 @@ export class OpenChats {
 
   async #read(named: OpenChatName, options: ChatOptions): Promise<KeptChat> {
     await this.#prepare()
+    await this.#removing.get(keyOf(named))?.catch(() => {})
     let read: ChatOptions | undefined
     try {
       const file = await this.#folder?.open(onDisk(named))
@@ -101,6 +103,24 @@ export class OpenChats {
     }
     this.assertOpen()
     return this.#keep(named, read ?? options, { onDisk: read !== undefined })
+  }
+
+  /** Forgets it, in memory and on disk. Errors: `ERR_DISK`. */
+  async remove(named: OpenChatName): Promise<void> {
+    const key = keyOf(named)
+    await this.#opening.get(key)?.catch(() => {})
+    const its = this.#chats.get(key)
+    this.#chats.delete(key)
+    const before = this.#removing.get(key)
+    const removing = (async () => {
+      await before?.catch(() => {})
+      await its?.forget()
+      await this.#folder?.remove(onDisk(named))
+    })().finally(() => {
+      if (this.#removing.get(key) === removing) this.#removing.delete(key)
+    })
+    this.#removing.set(key, removing)
+    await removing
   }
 
   /** The folder is there, and nobody else's. */
@@ -162,7 +182,8 @@ export class OpenChats {
 
   /** When the models are closed: everything that was said is in the folder then. */
   async close(): Promise<void> {
-    await Promise.all([...this.#opening.values()].map((opening) => opening.catch(() => {})))
+    const under = [...this.#opening.values(), ...this.#removing.values()]
+    await Promise.all(under.map((work) => work.catch(() => {})))
     await Promise.all([...this.#chats.values()].map((chat) => chat.settled()))
     this.#chats.clear()
     this.#held.clear()

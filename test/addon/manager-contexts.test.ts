@@ -410,4 +410,66 @@ describe('what cannot be opened', () => {
     const late = manager.openChat('bob')
     await Promise.all([manager.close(), expectCode('ERR_MANAGER_CLOSED', () => late)])
   })
+
+  it('is removed: its file, what was computed, and what its owner says later; nobody else is', async () => {
+    const manager = await start()
+    const chat = await manager.openChat('chat', 'ada', o)
+    await turn(chat, hello)
+    await chat.save()
+    const other = await manager.openChat('chat', 'ada', { ...o, principal: 'bob' })
+    await turn(other, hello)
+    await other.close()
+    expect(place.files()).toHaveLength(2)
+    await manager.removeChat('chat', 'ada')
+    expect(place.files()).toHaveLength(1)
+
+    const said = chat.history.length
+    await turn(chat, 'Who am I?')
+    expect(chat.history).toHaveLength(said + 2)
+    await expectCode('ERR_OPTION_INVALID', () => chat.save())
+    await chat.close()
+    const anew = await manager.openChat('chat', 'ada', o)
+    expect(anew).not.toBe(chat)
+    expect(anew.history).toEqual([])
+    await manager.close()
+    expect(place.files()).toHaveLength(1)
+  })
+
+  it('is removed in the middle of an answer, which goes on, and while it is written', async () => {
+    const manager = await start()
+    const chat = await manager.openChat('chat', 'ada', o)
+    const { stream, happening } = await inTheMiddle(chat, () => manager.removeChat('chat', 'ada'))
+    await happening
+    expect((await stream.result).finishReason).toBe('length')
+    const busy = await manager.openChat('chat', 'bob', o)
+    await turn(busy, hello)
+    const leaving = busy.close()
+    await Promise.all([
+      manager.removeChat('chat', 'bob'),
+      manager.removeChat('chat', 'bob'),
+      leaving,
+    ])
+    await manager.openChat('chat', 'bob', o)
+    await manager.close()
+    expect(place.files()).toEqual([])
+  })
+
+  it('is removed after its model, and over a restart; what is not there is no error', async () => {
+    const before = await start()
+    await turn(await before.openChat('chat', 'ada', o), hello)
+    await before.close()
+    expect(place.files()).toHaveLength(1)
+    const manager = await start()
+    await manager.unload('chat')
+    await manager.removeChat('chat', 'bob')
+    await manager.removeChat('chat', 'ada')
+    expect(place.files()).toEqual([])
+    await expectCode('ERR_OPTION_INVALID', () => manager.removeChat('chat', ''))
+    await expectCode('ERR_OPTION_INVALID', () => manager.removeChat(7 as never, 'ada'))
+    await expectCode('ERR_OPTION_UNKNOWN', () =>
+      manager.removeChat('chat', 'ada', { owner: 'x' } as object),
+    )
+    await manager.close()
+    await expectCode('ERR_MANAGER_CLOSED', () => manager.removeChat('chat', 'ada'))
+  })
 })
