@@ -77,9 +77,9 @@ bool Scheduler::Loop::UseThreads(int count, bool pool) {
   const int own = crew ? 1 : count;
   for (llama_context* context : {context_.get(), draft_ ? draft_->context() : nullptr}) {
     if (!context) continue;
-    const ggml_threadpool_t its = all && !crew ? pool_->get() : pool_->get(own);
-    llama_set_n_threads(context, own, few ? own : options_.threads.prompt);
-    llama_attach_threadpool(context, its, few ? its : pool_->get());
+    const int of_prompts = few ? own : options_.threads.prompt;
+    llama_set_n_threads(context, own, of_prompts);
+    llama_attach_threadpool(context, pool_->get(own), pool_->get(of_prompts));
   }
   threads_ = count;
   few_ = few;
@@ -91,9 +91,9 @@ bool Scheduler::Loop::UseThreads(int count, bool pool) {
 bool Scheduler::Loop::UseThreadsToEmbed(bool crew) {
   Crew* its = crew && shareable_ ? pool_->crew(options_.threads.prompt) : nullptr;
   if (kernels_ && !kernels_->Share(its)) its = nullptr;
-  const ggml_threadpool_t pool = its ? pool_->get(1) : pool_->get();
-  llama_set_n_threads(embedder_->context(), its ? 1 : options_.threads.generation, its ? 1 : options_.threads.prompt);
-  llama_attach_threadpool(embedder_->context(), pool, pool);
+  const int few = its ? 1 : options_.threads.generation, many = its ? 1 : options_.threads.prompt;
+  llama_set_n_threads(embedder_->context(), few, many);
+  llama_attach_threadpool(embedder_->context(), pool_->get(few), pool_->get(many));
   return its;
 }
 

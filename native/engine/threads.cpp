@@ -55,6 +55,7 @@ ggml_threadpool_t ThreadPool::Make(int count) const {
 }
 
 ggml_threadpool_t ThreadPool::get(int count) {
+  if (count == size_) return pool_;
   std::lock_guard lock(mutex_);
   ggml_threadpool_t& pool = smaller_[count];
   if (!pool) pool = Make(count);

@@ -32,9 +32,8 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  ggml_threadpool_t get() const { return pool_; }
-  // One of exactly `count` threads, for a while when fewer compute: threads of a larger pool that have nothing to do would go on
-  // spinning for work, and take the core that was to be left free. Made when first asked for.
+  // One of exactly `count` threads, at most size(): threads of a larger pool that have nothing to do would go on spinning for work, and take
+  // the core that was to be left free. Made when first asked for.
   ggml_threadpool_t get(int count);
   // Helpers for whoever computes a graph alone, up to `members` threads together; null where there would be none, or where an affinity or a
   // priority is wanted, which only ggml's threads have. Made when first asked for.
