@@ -3,18 +3,12 @@
 import { basename } from 'node:path'
 import { received, SottoError } from './errors.js'
 import { writeImatrix } from './gguf/imatrix.js'
-import { type Model, nativeOf } from './model.js'
+import { defaultContext, type MeasuringOptions, measure, measuringRules } from './measuring.js'
+import type { Model } from './model.js'
 import { native } from './native.js'
-import { checkOptions, checkText, text as textOption } from './options.js'
-import {
-  measured,
-  measuringJob,
-  type PerplexityOptions,
-  perplexityOptions,
-  textOptions,
-} from './perplexity.js'
+import { checkOptions, text as textOption } from './options.js'
 
-export interface ImatrixOptions extends PerplexityOptions {
+export interface ImatrixOptions extends MeasuringOptions {
   /** What the text is called in the file. Default: nothing. */
   dataset?: string
 }
@@ -54,31 +48,20 @@ export async function makeImatrix(
   given?: ImatrixOptions,
 ): Promise<ImatrixResult> {
   const options = checkOptions<ImatrixOptions>('options', given, {
-    ...perplexityOptions,
+    ...measuringRules,
     dataset: textOption(),
   })
-  checkText('text', text)
   if (typeof output !== 'string' || output === '')
     throw new SottoError(
       'ERR_OPTION_INVALID',
       `Expected output to be a path, received ${received(output)}`,
     )
-  return measured([model], options, async ([open]) => {
-    const windows = textOptions([open!], options)
-    const { tensors, chunks } = await measuringJob(options, (report, abort) =>
-      native().importance(nativeOf(open!), text, windows, report, abort),
-    )
-    await writeImatrix(output, {
-      tensors: new Map(Object.entries(tensors)),
-      chunks,
-      chunkSize: windows.contextSize,
-      dataset: basename(options.dataset ?? ''),
-    })
-    return {
-      path: output,
-      tensors: Object.keys(tensors).length,
-      tokens: chunks * windows.contextSize,
-      chunks,
-    }
-  })
+  const chunkSize = options.contextSize ?? defaultContext
+  const { tensors, chunks } = await measure([model], text, options, ([only], ...how) =>
+    native().importance(only!, ...how),
+  )
+  const sums = new Map(Object.entries(tensors))
+  const dataset = basename(options.dataset ?? '')
+  await writeImatrix(output, { tensors: sums, chunks, chunkSize, dataset })
+  return { path: output, tensors: sums.size, tokens: chunks * chunkSize, chunks }
 }

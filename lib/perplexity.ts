@@ -1,36 +1,11 @@
 // perplexity.ts: how well a model foretells a text, and how far another one is from it.
 
-import { received, SottoError } from './errors.js'
-import { loadModel } from './load.js'
-import { Model, nativeOf } from './model.js'
-import {
-  type NativeEstimate,
-  type NativeEvaluation,
-  type NativeTextOptions,
-  native,
-} from './native.js'
-import { nativeJob } from './native-job.js'
-import {
-  abortSignal,
-  callback,
-  checkOptions,
-  checkText,
-  integer,
-  type OptionRules,
-} from './options.js'
+import { defaultContext, type MeasuringOptions, measure, measuringRules } from './measuring.js'
+import type { Model } from './model.js'
+import { type NativeEstimate, type NativeEvaluation, native } from './native.js'
+import { checkOptions } from './options.js'
 
-export interface PerplexityOptions {
-  /** Stops with `ERR_ABORTED`, within one step. */
-  signal?: AbortSignal
-  /** Called with 0 … 1 of a load, where there is one, and then of the measurement. What it throws ends the work. */
-  onProgress?: (progress: { fraction: number; phase: 'loading' | 'measuring' }) => void
-  /** Tokens of a window, 8 … 2^20. The text must have two. Default 512, which published figures mostly have. */
-  contextSize?: number
-  /** Most windows of the text, from its beginning. Default: all. */
-  chunks?: number
-  /** Threads that compute, 1 … 512. Default: as many as the model's prompts get. */
-  threads?: number
-}
+export type PerplexityOptions = MeasuringOptions
 
 /** A figure and its standard error. */
 export interface Estimate {
@@ -133,102 +108,15 @@ export async function compareModels(
   return { first: perplexity, second: other, ...differences, tokens, scored, chunks, contextSize }
 }
 
-/** @internal */
-export const perplexityOptions: OptionRules<PerplexityOptions> = {
-  signal: abortSignal(),
-  onProgress: callback(),
-  contextSize: integer(8, 2 ** 20),
-  chunks: integer(1, 2 ** 31 - 1),
-  threads: integer(1, 512),
-}
-
 async function evaluate(
   models: (Model | string | string[])[],
   text: string,
   given: PerplexityOptions | undefined,
 ): Promise<NativeEvaluation & { perplexity: NativeEstimate; contextSize: number }> {
-  const options = checkOptions<PerplexityOptions>('options', given, perplexityOptions)
-  checkText('text', text)
-  return measured(models, options, async ([first, second]) => {
-    const windows = textOptions(second ? [first!, second] : [first!], options)
-    const found = await measuringJob(options, (report, abort) =>
-      native().evaluate(nativeOf(first!), second && nativeOf(second), text, windows, report, abort),
-    )
-    return { ...found, contextSize: windows.contextSize }
-  })
-}
-
-/** @internal Runs `work` with models, of which those that are given by name or path are loaded before and closed behind it. */
-export async function measured<T>(
-  models: (Model | string | string[])[],
-  options: Partial<PerplexityOptions>,
-  work: (open: Model[]) => Promise<T>,
-): Promise<T> {
-  const loaded: Model[] = []
-  try {
-    const open: Model[] = []
-    for (const [i, model] of models.entries()) {
-      if (model instanceof Model) open.push(model)
-      else {
-        const own = await load(model, i / models.length, 1 / models.length, options)
-        loaded.push(own)
-        open.push(own)
-      }
-    }
-    return await work(open)
-  } finally {
-    for (const model of loaded) await model.close()
-  }
-}
-
-/** @internal How native code is to go through a text. */
-export function textOptions(
-  models: Model[],
-  { contextSize = 512, chunks = 0, threads }: Partial<PerplexityOptions>,
-): NativeTextOptions {
-  const most = threads ?? Math.max(...models.map(({ info }) => info.threads.prompt))
-  // The pool of models that ask for nothing special.
-  const pool = { generation: most, prompt: most, affinity: [], priority: 0, poll: 50 }
-  return { contextSize, chunks, threads: pool }
-}
-
-/** @internal */
-export function measuringJob<T>(
-  { signal, onProgress }: Partial<PerplexityOptions>,
-  start: Parameters<typeof nativeJob<T>>[1],
-): Promise<T> {
-  return nativeJob(
-    {
-      signal,
-      aborted: 'The measurement was aborted',
-      onProgress: onProgress && ((fraction) => onProgress({ fraction, phase: 'measuring' })),
-    },
-    start,
+  const options = checkOptions<PerplexityOptions>('options', given, measuringRules)
+  const contextSize = options.contextSize ?? defaultContext
+  const found = await measure(models, text, options, ([first, second], ...how) =>
+    native().evaluate(first!, second, ...how),
   )
-}
-
-// With as little beside the weights as can be: what is computed has a context of its own.
-function load(
-  source: string | string[],
-  before: number,
-  share: number,
-  { signal, onProgress, threads }: Partial<PerplexityOptions>,
-): Promise<Model> {
-  if (typeof source !== 'string' && !Array.isArray(source))
-    throw new SottoError(
-      'ERR_OPTION_INVALID',
-      `Expected a model, a name or a path, received ${received(source)}`,
-    )
-  return loadModel(source, {
-    contextSize: 256,
-    batchSize: 64,
-    maxSequences: 1,
-    prefixCache: false,
-    speculation: false,
-    threads,
-    signal,
-    onProgress:
-      onProgress &&
-      (({ fraction }) => onProgress({ fraction: before + share * fraction, phase: 'loading' })),
-  })
+  return { ...found, contextSize }
 }

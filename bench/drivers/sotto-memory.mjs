@@ -4,10 +4,13 @@ import { readFileSync } from 'node:fs'
 import { estimateModel, loadModel } from '../../dist/index.js'
 import { promptTokens } from './prompts.mjs'
 
+/** All, and the part that lies in mapped files. */
 function resident() {
   // V8 gives a heap that has grown back in steps.
   for (let i = 0; i < 4; i++) globalThis.gc()
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024
+  const status = readFileSync('/proc/self/status', 'utf8')
+  const bytes = (name) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(status)[1]) * 1024
+  return { all: bytes('VmRSS'), mapped: bytes('RssFile') }
 }
 
 export async function memory({ model: path, warmer, threads, load }) {
@@ -27,10 +30,12 @@ export async function memory({ model: path, warmer, threads, load }) {
   await model.complete(prompt(contextSize - 8, 1), answer).result
   const many = Array.from({ length: sequences }, (_, i) => prompt(8, 10 + i))
   await Promise.all(many.map((tokens) => model.complete(tokens, answer).result))
-  const used = resident() - before
+  const after = resident()
+  const used = after.all - before.all
   const mb = (bytes) => bytes / 2 ** 20
   return {
     usedMb: mb(used),
+    mappedMb: mb(after.mapped - before.mapped),
     estimatedMb: mb(total),
     estimatedOfUsed: total / used,
     weightsMb: mb(weights),

@@ -177,7 +177,6 @@ struct Lanes {
     // Into the second cache: Zen 4 has few misses of the first one under way at a time, and its own prefetch into the second goes further.
     static void prefetch(const void * p) { _mm_prefetch((const char *) p, _MM_HINT_T1); }
     static float half(uint16_t h) { return _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(h))); }
-    static void prefetch(const uint8_t * p) { _mm_prefetch((const char *) p, _MM_HINT_T1); }
     static type load_bytes(const uint8_t * p) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *) p))); }
     static type load_nibbles(const uint8_t * p, int high) {
         // VPERMPS looks at the low four bits of an index only.
